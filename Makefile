@@ -1,0 +1,46 @@
+# Everything a newcomer types. `make setup` is done first by what needs it, and only when something changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup demo test check up bench clean help
+
+help:            ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
+
+setup: $(READY)  ## make .venv, install the locked packages, fetch the embedded models
+
+$(READY): pyproject.toml constraints.txt core/models/models.yaml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "wheelwork needs Python 3.11, 3.12 or 3.13; say which: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/wheelwork models pull
+	@touch $@
+
+demo: $(READY)   ## one round of scenarios/home_broadband, with a report
+	@$(BIN)/wheelwork demo
+
+test: $(READY)   ## every test, the embedded model's too
+	$(BIN)/python -m pytest
+
+# mypy wants the package under its own name, whatever the clone's folder is called
+check: $(READY)  ## format, lint, types of core, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@mkdir -p .types && ln -sfn .. .types/wheelwork
+	MYPYPATH=.types $(BIN)/python -m mypy -p wheelwork.core
+	$(BIN)/python -m pytest tests/test_architecture.py
+
+up: $(READY)     ## Prefect, MLflow, a worker and the deployments, until Ctrl-C
+	@$(BIN)/wheelwork up
+
+bench: bench-round  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
+
+bench-round: $(READY)  ## the demo's round from nothing, its repeat, and the next one: times, memory, scores
+	$(BIN)/python -m benchmarks.round
+
+clean:           ## what was made here: .venv, state, caches
+	rm -rf $(VENV) .wheelwork .types build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,56 @@
+"""The environment of everything that wheelwork starts: state under one folder, loopback, no telemetry."""
+
+import json
+import os
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from ..core.workspace import explaining_disk_errors
+
+RUNNING = "up.json"  # written by `wheelwork up`: where its services listen
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+    # a failed flow is told to the user in one sentence by the command line; the page has the full log
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "",
+}
+
+
+def prepare(home: Path) -> None:
+    """Point Prefect and MLflow at `home`, unless the user points them elsewhere; before either is imported.
+
+    Raises WorkspaceError when `home` cannot be written.
+    """
+    with explaining_disk_errors(home):
+        home.mkdir(parents=True, exist_ok=True)
+        probe = home / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    state = {
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        "PREFECT_LOCAL_STORAGE_PATH": str(home / "cache" / "results"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
+    }
+    for name, value in (QUIET | state).items():
+        if value:
+            os.environ.setdefault(name, value)
+    if "PREFECT_API_URL" not in os.environ and (address := running_services(home).get("prefect")):
+        os.environ["PREFECT_API_URL"] = f"{address}/api"
+
+
+def running_services(home: Path) -> dict[str, str]:
+    """Addresses of the services that `wheelwork up` runs for `home`; empty when it does not run."""
+    try:
+        services: dict[str, str] = json.loads((home / RUNNING).read_text(encoding="utf-8"))
+        with urlopen(f"{services['prefect']}/api/health", timeout=2):
+            return services
+    except (OSError, URLError, ValueError, KeyError):
+        return {}

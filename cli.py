@@ -1,0 +1,203 @@
+"""The `wheelwork` command: reads options, checks them at the door, and calls what does the work."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .core.errors import WheelworkError
+from .core.workspace import home, write_text
+
+app = typer.Typer(
+    name="wheelwork",
+    help="A self-improving fine-tuning loop for small language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+models_app = typer.Typer(help="The model store: what is there, fetch it, where it lies.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+console = Console(stderr=True, highlight=False)
+
+Samples = Annotated[int | None, typer.Option(min=0, help="How many samples to ask the teacher for.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice; the same seed gives the same round.")]
+ReportFile = Annotated[Path | None, typer.Option("--report", help="Write the report to this file as JSON.")]
+LoopFolder = Annotated[str, typer.Argument(metavar="LOOP", help="Folder of the loop, or the name of a scenario.")]
+
+
+@app.command()
+def demo(samples: Samples = None, seed: Seed = 0, report: ReportFile = None) -> None:
+    """Run one round of the scenario home_broadband and print what came of it."""
+    console.print("[bold]wheelwork demo[/]: a support line for home broadband learns to route its messages.")
+    _round("home_broadband", samples, seed, report)
+
+
+@app.command()
+def improve(loop: LoopFolder, samples: Samples = None, seed: Seed = 0, report: ReportFile = None) -> None:
+    """Run one round: generate, filter, train, benchmark, gate, promote.
+
+    A round that was stopped or killed goes on where it was when the same command is given again. A round that
+    ended is looked up and not done anew; give another --seed for fresh samples.
+    """
+    _round(loop, samples, seed, report)
+
+
+@app.command()
+def check(loop: LoopFolder) -> None:
+    """Check a loop before anything is spent: settings, data, labels, leaks between seeds and suites."""
+    from collections import Counter
+
+    from .core.loops import find_loop, load_loop
+
+    read = load_loop(find_loop(loop))
+    seeds = Counter(seed.label for seed in read.seeds)
+    table = Table("part", "rows", "of it", box=None, pad_edge=False, header_style="dim")
+    table.add_row("seeds", str(len(read.seeds)), f"{min(seeds.values())} to {max(seeds.values())} for each of "
+                  f"{len(read.labels)} labels")  # fmt: skip
+    for name, suite in read.suites.items():
+        table.add_row(name, str(len(suite.items)), f"{suite.settings.role}, scored by {suite.settings.scorer.kind}")
+    out = Console(highlight=False)
+    out.print(table)
+    out.print(f"\n{read.name}: everything is in order. Next: wheelwork improve {loop}")
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the loop.")],
+    task: Annotated[str, typer.Option(help="What the model is to do; `classify` is known so far.")] = "classify",
+    from_: Annotated[Path | None, typer.Option("--from", help="Your labelled rows: CSV, TSV, JSONL, parquet.")] = None,
+    holdout: Annotated[
+        Path | None,
+        typer.Option(help="Rows to measure on, never trained on. Without it a fifth of --from is set aside."),
+    ] = None,
+) -> None:
+    """Make a loop, from your own labelled rows or from the example scenario."""
+    from .core.scaffold import make_loop
+
+    made = make_loop(folder, task, from_, holdout)
+    out = Console(highlight=False)
+    out.print(f"{made.folder}: {len(made.labels)} labels, {len(made.seeds)} seeds, "
+              + ", ".join(f"{len(suite.items)} rows in {name}" for name, suite in made.suites.items()) + ".")  # fmt: skip
+    out.print(f"Next: wheelwork improve {folder}")
+
+
+@app.command()
+def up(
+    loop: Annotated[
+        str, typer.Argument(metavar="[LOOP]", help="The loop that the deployments run.")
+    ] = "home_broadband",
+    prefect_port: Annotated[int, typer.Option(min=1024, max=65535, help="Port of Prefect's page and API.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(min=1024, max=65535, help="Port of MLflow's page and API.")] = 5000,
+) -> None:
+    """Start everything in this terminal: Prefect and MLflow pages, a worker, the deployments. Ctrl-C ends it."""
+    from .blocks.environment import prepare
+    from .core.loops import find_loop, load_loop
+
+    folder = find_loop(loop)
+    load_loop(folder)
+    prepare(home())
+    from .blocks.services import run_all
+
+    run_all(home(), str(folder), prefect_port, mlflow_port, console)
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """The embedded models, and which are on this machine."""
+    from .core.models.store import ModelStore
+
+    table = Table("name", "role", "on disk", "licence", "what it is", box=None, pad_edge=False, header_style="dim")
+    for line in ModelStore().status():
+        size = f"{line.size / 1e6:.0f} MB" if line.present else "not fetched"
+        table.add_row(line.name, line.entry.role, size, line.entry.licence, line.entry.description)
+    Console().print(table)
+
+
+@models_app.command("pull")
+def models_pull(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names, folders, .gguf files, hub ids; all embedded.")
+    ] = None,
+) -> None:
+    """Fetch models, check their hashes, convert them once."""
+    from .core.models.store import ModelStore, catalogue
+
+    store = ModelStore()
+    for name in names or list(catalogue()):
+        with _showing() as progress:
+            files = store.get(name, progress)
+        console.print(f"{name}: {files.folder}")
+
+
+@models_app.command("path")
+def models_path(name: Annotated[str, typer.Argument(help="A name, folder, .gguf file or hub id.")]) -> None:
+    """Where a model lies, fetched first if need be."""
+    from .core.models.store import ModelStore
+
+    with _showing() as progress:
+        files = ModelStore().get(name, progress)
+    print(files.folder)
+
+
+def _round(ref: str, samples: int | None, seed: int, report: Path | None) -> None:
+    """One round in this process, on the services of `wheelwork up` if they run, else on a server of its own."""
+    from .core.loops import find_loop, load_loop
+    from .core.models.store import ModelStore
+
+    folder = find_loop(ref)
+    loop = load_loop(folder)  # a user's mistake ends here, in a second, before anything is started
+    with _showing() as progress:
+        for name in dict.fromkeys((loop.settings.model, loop.settings.encoder)):
+            ModelStore().get(loop.model_ref(name), progress)
+    from .blocks.environment import prepare
+
+    prepare(home())
+    with console.status("starting Prefect and MLflow"):
+        from .core.report import show
+        from .flows.improve import improve as flow
+    console.print(f"state in {home()}", style="dim")
+    outcome = flow(str(folder), samples=samples, seed=seed)
+    show(outcome, Console(highlight=False))
+    if report is not None:
+        write_text(report, outcome.model_dump_json(indent=2) + "\n")
+
+
+@contextmanager
+def _showing() -> Iterator["object"]:
+    """A progress bar for downloads and conversions, shown when there is something to wait for."""
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    bars: dict[str, TaskID] = {}
+    with Progress(
+        TextColumn("  {task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn(),
+        console=console, transient=True,
+    ) as shown:  # fmt: skip
+
+        def progress(label: str, done: int, total: int) -> None:
+            if label not in bars:
+                bars[label] = shown.add_task(label, total=total)
+                if not console.is_terminal:
+                    console.print(f"  {label} …")
+            shown.update(bars[label], completed=done, total=total)
+
+        yield progress
+
+
+def main() -> None:
+    """Entry point: a WheelworkError is one sentence and its exit code, Ctrl-C is 130, anything else is our bug."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app(standalone_mode=True)
+    except WheelworkError as error:
+        console.print(f"[bold red]wheelwork:[/] {error}", markup=True, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        console.print("wheelwork: stopped; what was done is kept, and the same command goes on from there")
+        os._exit(130)  # engine threads and Prefect's server must not keep the terminal waiting

@@ -1,0 +1,40 @@
+"""Content digests: the same content has the same name, on every machine."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+SHORT = 16
+CHUNK = 1 << 20
+
+
+def canonical_json(value: Any) -> str:
+    """`value` as JSON with sorted keys and no spare spaces; equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of the canonical JSON of `value`, in hexadecimal."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def digest_files(root: Path, paths: Iterable[Path]) -> str:
+    """One digest over several files of `root`: their relative names and contents, order-free."""
+    named = {path.relative_to(root).as_posix(): digest_file(path) for path in paths}
+    return digest_of(named)
+
+
+def digest_folder(root: Path) -> str:
+    """One digest over every file below `root`."""
+    return digest_files(root, (path for path in root.rglob("*") if path.is_file()))

@@ -1,0 +1,43 @@
+"""What serves a base model and named adapters; one shape for every engine."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from ..chat.messages import Chat
+from ..digests import digest_files
+from ..errors import ModelError
+from ..models.store import ModelFiles
+
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+class Adapter(NamedTuple):
+    """A LoRA adapter on disk in PEFT's layout, and the digest of what counts in it."""
+
+    folder: Path
+    digest: str
+
+    @classmethod
+    def at(cls, folder: Path) -> "Adapter":
+        """Raises ModelError when the folder is not a PEFT adapter saved as safetensors."""
+        files = [folder / name for name in ADAPTER_FILES]
+        if missing := [file.name for file in files if not file.is_file()]:
+            raise ModelError(f"{folder}: not a LoRA adapter, {' and '.join(missing)} missing; export it with PEFT")
+        return cls(folder, digest_files(folder, files))
+
+
+class Engine(Protocol):
+    """A running model. `chat()` answers as the base, `chat(name)` as the adapter of that name."""
+
+    def chat(self, adapter: str | None = None) -> Chat: ...
+
+    def close(self) -> None: ...
+
+
+class EngineSettings(Protocol):
+    """What an engine's settings can do; `llamacpp.LlamaCpp` and `transformers.Transformers` are such settings."""
+
+    def fingerprint(self, model: ModelFiles, adapter: Adapter | None = None) -> str: ...
+
+    def start(self, model: ModelFiles, adapters: dict[str, Adapter], cache: Path) -> AbstractContextManager[Engine]: ...

@@ -1,0 +1,57 @@
+"""What can go wrong, in the user's words.
+
+    WheelworkError
+    ├── UserError            the user can mend it; exit code 2
+    │   ├── ConfigError      loop.yaml or an option
+    │   ├── DataError        a row, a file or a folder of data
+    │   ├── LeakError        a held-out row that training would see
+    │   ├── ModelError       a model that is missing, damaged or does not fit
+    │   ├── BusyError        another round of the same loop is running
+    │   └── WorkspaceError   a folder that cannot be written, a full disk
+    └── DependencyError      something outside did not answer after retries; exit code 3
+        └── TeacherError     a model endpoint
+
+The message says what is wrong, where, and what to do. It is shown as it is, without a traceback.
+"""
+
+
+class WheelworkError(Exception):
+    """Base of every error that is shown to the user as one sentence."""
+
+    exit_code = 1
+
+
+class UserError(WheelworkError):
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    pass
+
+
+class DataError(UserError):
+    pass
+
+
+class LeakError(DataError):
+    pass
+
+
+class ModelError(UserError):
+    pass
+
+
+class BusyError(UserError):
+    pass
+
+
+class WorkspaceError(UserError):
+    pass
+
+
+class DependencyError(WheelworkError):
+    exit_code = 3
+
+
+class TeacherError(DependencyError):
+    pass

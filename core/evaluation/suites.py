@@ -1,0 +1,117 @@
+"""Suites: fixed sets of questions, read with their line numbers and named by their content."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ..digests import digest_of
+from ..errors import DataError
+from ..formats import read_labelled, read_rows
+from ..settings import Setting
+from ..text import nearest
+from .scorers import ExactLabel, Item, Scorer
+
+
+class SuiteSettings(Setting):
+    """One benchmark set of a loop."""
+
+    role: Literal["target", "guard"] = Field(description="target: must get better; guard: must not get worse")
+    path: str = Field(description="the rows, JSONL or CSV, relative to the loop")
+    scorer: Scorer = Field(ExactLabel(), description="how one answer is scored")
+    prompt: Literal["task", "plain"] = Field("task", description="task: in the loop's prompt; plain: as it stands")
+    margin: float = Field(0.0, ge=0, lt=1, description="guard: the damage that is still tolerated, in score points")
+    max_tokens: int = Field(24, ge=1, le=4096, description="length of an answer at most")
+
+    @model_validator(mode="after")
+    def _margin_fits_role(self) -> "SuiteSettings":
+        if self.role == "guard" and self.margin == 0:
+            raise ValueError("a guard needs a `margin` above 0, such as 0.1")
+        if self.role == "target" and self.margin != 0:
+            raise ValueError("a target has no `margin`; it must get better")
+        return self
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite that was read: its items, the line each stands in, and the digest of questions and keys."""
+
+    name: str
+    settings: SuiteSettings
+    path: Path
+    items: tuple[Item, ...]
+    lines: tuple[int, ...]
+    digest: str
+
+
+def read_suite(name: str, settings: SuiteSettings, folder: Path, labels: tuple[str, ...]) -> Suite:
+    """Read and check the rows of one suite. Raises DataError naming file and line."""
+    path = folder / settings.path
+    numbered = _labelled(path, labels) if isinstance(settings.scorer, ExactLabel) else _questions(path)
+    seen: dict[str, int] = {}
+    for line, item in numbered:
+        if item.id in seen:
+            raise DataError(f"{path}:{line}: the same row as line {seen[item.id]}; remove one of them")
+        seen[item.id] = line
+    digest = digest_of(
+        {
+            "items": [item.model_dump(mode="json") for _, item in numbered],
+            "scorer": [settings.scorer.kind, settings.scorer.version],
+            "prompt": settings.prompt,
+            "max_tokens": settings.max_tokens,
+        }
+    )
+    return Suite(name, settings, path, tuple(item for _, item in numbered), tuple(line for line, _ in numbered), digest)
+
+
+def _labelled(path: Path, labels: tuple[str, ...]) -> list[tuple[int, Item]]:
+    numbered = []
+    for row in read_labelled(path):
+        if row.label not in labels:
+            raise DataError(f"{path}:{row.line}: unknown label `{row.label}`; {nearest(row.label, labels)}")
+        item = Item(id=digest_of(row.text)[:16], prompt=row.text, label=row.label, slice=row.label)
+        numbered.append((row.line, item))
+    return numbered
+
+
+def _questions(path: Path) -> list[tuple[int, Item]]:
+    numbered = []
+    for line, row in read_rows(path):
+        prompt, answers, pattern = row.get("prompt"), row.get("answers"), row.get("pattern")
+        if isinstance(answers, str):  # a CSV cell or a single answer
+            answers = _answers_in(answers)
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise DataError(f"{path}:{line}: `prompt` is missing or empty; every row needs the question as text")
+        if not answers and not pattern:
+            raise DataError(f"{path}:{line}: neither `answers` nor `pattern`; give what a right reply contains")
+        if answers and not (isinstance(answers, list) and all(isinstance(a, str) and a.strip() for a in answers)):
+            raise DataError(f"{path}:{line}: `answers` must be a list of texts that are not empty")
+        try:
+            re.compile(pattern or "")
+        except (re.error, TypeError) as error:
+            raise DataError(f"{path}:{line}: `pattern` is not a regular expression ({error})") from None
+        identity = digest_of([prompt, answers or [], pattern or ""])[:16]
+        kind = row.get("kind")
+        item = Item(
+            id=identity,
+            prompt=prompt,
+            answers=tuple(answers or ()),
+            pattern=pattern or None,
+            slice=str(kind) if kind else None,
+        )
+        numbered.append((line, item))
+    if not numbered:
+        raise DataError(f"{path}: has no rows; a suite needs at least one")
+    return numbered
+
+
+def _answers_in(cell: str) -> list[str]:
+    """A list written as JSON in a CSV cell, or one answer as it stands."""
+    try:
+        parsed = json.loads(cell)
+    except ValueError:
+        return [cell] if cell.strip() else []
+    return [str(answer) for answer in parsed] if isinstance(parsed, list) else [cell]

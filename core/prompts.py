@@ -1,0 +1,102 @@
+"""Prompt templates: Markdown with a YAML head, rendered strictly.
+
+    ---
+    name: classify
+    task: classify
+    language: en
+    purpose: route one message to one label
+    variables: [labels]
+    ---
+    # system
+    …
+    # user
+    …
+
+A heading opens one message of that role; `{{ variable }}` is Jinja2. A variable that is missing, or given
+and not used, is an error that names the template. What varies most stands last, so that an engine can
+reuse the prefix it has already read.
+"""
+
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import yaml
+from jinja2 import Environment, StrictUndefined, TemplateError, meta
+from pydantic import Field
+
+from .digests import digest_of
+from .errors import ConfigError
+from .samples import Message
+from .settings import Setting, parse
+
+HEAD = re.compile(r"\A---\n(?P<head>.*?)\n---\n(?P<body>.*)\Z", re.DOTALL)
+TURN = re.compile(r"^# (?P<role>system|user|assistant)\n", re.MULTILINE)
+_ENVIRONMENT = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
+
+
+class Head(Setting):
+    """What a template says of itself."""
+
+    name: str = Field(description="the file's name without its ending")
+    task: str = Field(description="the task it serves")
+    language: str = Field(description="ISO 639-1 code of the text it asks for")
+    purpose: str = Field(description="what it is for, in one line")
+    variables: tuple[str, ...] = Field((), description="what must be given to render it")
+
+
+class Template(Setting):
+    """One prompt, as a list of messages to be filled in."""
+
+    head: Head
+    turns: tuple[tuple[Literal["system", "user", "assistant"], str], ...]
+    digest: str
+
+    def render(self, **values: Any) -> tuple[Message, ...]:
+        """The messages with every variable filled in. Raises ConfigError naming the template."""
+        if wrong := set(values) ^ set(self.head.variables):
+            raise ConfigError(
+                f"template `{self.head.name}`: {', '.join(sorted(wrong))} missing or not a variable of it"
+            )
+        try:
+            return tuple(
+                Message(role=role, content=_ENVIRONMENT.from_string(text).render(**values).strip())
+                for role, text in self.turns
+            )
+        except TemplateError as error:
+            raise ConfigError(f"template `{self.head.name}`: {error}") from error
+
+
+def parse_template(text: str, where: str) -> Template:
+    """Read a template from its text. Raises ConfigError when head, turns or variables are not in order."""
+    match = HEAD.match(text)
+    if match is None:
+        raise ConfigError(f"{where}: a template begins with a YAML head between two lines of `---`")
+    try:
+        head = parse(Head, yaml.safe_load(match["head"]), where)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: the head is not valid YAML ({error})") from None
+    parts = TURN.split(match["body"])
+    if len(parts) < 3 or parts[0].strip():
+        raise ConfigError(f"{where}: the body is made of `# system`, `# user` and `# assistant` parts, nothing before")
+    turns = tuple((cast(Any, role), body.strip()) for role, body in zip(parts[1::2], parts[2::2], strict=True))
+    try:
+        used = set().union(*(meta.find_undeclared_variables(_ENVIRONMENT.parse(body)) for _, body in turns))
+    except TemplateError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    if wrong := used ^ set(head.variables):
+        raise ConfigError(f"{where}: {', '.join(sorted(wrong))} stands in the head or in the body, but not in both")
+    return Template(head=head, turns=turns, digest=digest_of([turns, head.name]))
+
+
+def load_template(task: str, name: str, language: str = "en", overrides: Path | None = None) -> Template:
+    """The template `prompts/<language>/<task>/<name>.md`, from the loop's own `prompts/` first."""
+    relative = Path(language) / task / f"{name}.md"
+    if overrides is not None and (overrides / relative).is_file():
+        path = overrides / relative
+        return parse_template(path.read_text(encoding="utf-8"), str(path))
+    packaged = resources.files("wheelwork.prompts").joinpath(relative.as_posix())
+    if not packaged.is_file():
+        raise ConfigError(f"there is no template `{relative}`; put one into the loop's prompts/ folder")
+    return parse_template(packaged.read_text(encoding="utf-8"), f"prompts/{relative}")

@@ -1,0 +1,62 @@
+"""The funnel: filters in order, cheap before dear; each sees only what the ones before it kept."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from ..samples import Sample
+from ..settings import Setting
+from .filters import ExactDuplicates, FunnelContext, LabelAgreement, NearDuplicates, Novelty, Rules
+
+Filter = Annotated[Rules | ExactDuplicates | NearDuplicates | Novelty | LabelAgreement, Field(discriminator="kind")]
+
+
+class FilterCount(Setting):
+    """What one filter did: rows in and out, drops by reason, seconds."""
+
+    filter: str
+    rows_in: int
+    rows_out: int
+    dropped: dict[str, int]
+    seconds: float
+
+
+class Funnel(Setting):
+    """Which filters a sample must pass, in order."""
+
+    filters: tuple[Filter, ...] = Field(
+        (Rules(), ExactDuplicates(), NearDuplicates(), Novelty(), LabelAgreement()),
+        description="filters in order, the cheap ones first",
+    )
+
+    def split(
+        self, samples: Sequence[Sample], context: FunnelContext
+    ) -> tuple[list[Sample], list[Sample], list[FilterCount]]:
+        """Kept samples with their scores, dropped ones with their reason, and what each filter did."""
+        kept, dropped, counts = list(samples), [], []
+        for judge in self.filters:
+            started, rows_in, reasons = time.perf_counter(), len(kept), Counter[str]()
+            if kept:
+                judged = judge(kept, context)
+                survivors = []
+                for index, (sample, reason) in enumerate(zip(kept, judged.reasons, strict=True)):
+                    scored = sample.with_scores(**{name: values[index] for name, values in judged.scores.items()})
+                    if reason is None:
+                        survivors.append(scored)
+                    else:
+                        dropped.append(scored.rejected(reason))
+                        reasons[reason] += 1
+                kept = survivors
+            counts.append(
+                FilterCount(
+                    filter=judge.kind,
+                    rows_in=rows_in,
+                    rows_out=len(kept),
+                    dropped=dict(reasons),
+                    seconds=time.perf_counter() - started,
+                )
+            )
+        return kept, dropped, counts

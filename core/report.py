@@ -1,0 +1,129 @@
+"""A round for people: the table in the terminal and the Markdown on the pages, from one report."""
+
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from .rounds import Report
+
+COLOUR = {"promoted": "green", "rejected": "red", "inconclusive": "yellow"}
+MEANING = {
+    "promoted": "The candidate is the new champion.",
+    "rejected": "The champion stays.",
+    "inconclusive": "The champion stays: the evidence does not decide.",
+}
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """A score for people; what is unknown is a dash, never 0."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def suite_rows(report: Report) -> list[list[str]]:
+    """One row a suite: name, role, items, base, champion, candidate, change, interval, p, outcome."""
+    rows = []
+    for name, suite in report.suites.items():
+        interval = suite["ci"]
+        rows.append(
+            [
+                name,
+                suite["role"],
+                str(suite["n"]),
+                figure(suite["base"]),
+                figure(suite["champion"]),
+                figure(suite["candidate"]),
+                "–" if suite["delta"] is None else f"{suite['delta']:+.3f}",
+                "–" if interval is None else f"[{interval[0]:+.3f}, {interval[1]:+.3f}]",
+                f"{suite['p_value']:.2g}",
+                suite["outcome"],
+            ]
+        )
+    return rows
+
+
+SUITE_COLUMNS = ["suite", "role", "items", "base", "champion", "candidate", "change", "95% interval", "p", "outcome"]
+
+
+def funnel_rows(report: Report) -> list[list[str]]:
+    """Generated, drops by reason from the commonest, kept."""
+    generated = report.funnel["generated"]
+    drops = sorted(report.funnel["dropped"].items(), key=lambda item: (-item[1], item[0]))
+    counted = [("generated", generated), *((f"– {reason}", rows) for reason, rows in drops)]
+    counted.append(("kept", report.funnel["kept"]))
+    return [[name, str(rows), f"{rows / generated:.0%}" if generated else "–"] for name, rows in counted]
+
+
+def markdown_table(columns: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def as_markdown(report: Report) -> str:
+    """The whole report as Markdown, for the Prefect page and MLflow."""
+    reasons = "\n".join(f"- {reason}" for reason in report.reasons)
+    return f"""# {report.loop}: {report.verdict}
+
+{MEANING[report.verdict]}
+
+{reasons}
+
+{markdown_table(SUITE_COLUMNS, suite_rows(report))}
+
+{markdown_table(["funnel", "samples", "share"], funnel_rows(report))}
+
+{_training_sentence(report)} This was look {report.gate["look"]} at the target; it could spend α = \
+{report.gate["alpha"]:.3g}. Round `{report.round}`, seed {report.seed}.
+"""
+
+
+def as_renderable(report: Report) -> RenderableType:
+    """The whole report for a terminal."""
+    colour = COLOUR[report.verdict]
+    verdict = Text(f"{report.verdict.upper()}  ", style=f"bold {colour}")
+    verdict.append(MEANING[report.verdict], style="default")
+    for reason in report.reasons:
+        verdict.append(f"\n{reason}", style="default")
+    suites = Table(*SUITE_COLUMNS, box=None, pad_edge=False, header_style="dim")
+    for row in suite_rows(report):
+        suites.add_row(*row)
+    funnel = Table("funnel", "samples", "share", box=None, pad_edge=False, header_style="dim")
+    for row in funnel_rows(report):
+        funnel.add_row(*row)
+    steps = Table("step", "seconds", "", box=None, pad_edge=False, header_style="dim")
+    for name, seconds in report.timings.items():
+        steps.add_row(name, f"{seconds:.1f}", {"hit": "from cache"}.get(report.cache.get(name, ""), ""))
+    side_by_side = Table.grid(padding=(0, 6))
+    side_by_side.add_row(funnel, steps)
+    return Group(
+        Panel(verdict, title=f"{report.loop} · round {report.round}", border_style=colour, padding=(0, 1)),
+        suites,
+        Text(),
+        side_by_side,
+        Text(),
+        Text(_training_sentence(report)),
+        Text(_where_sentence(report), style="dim"),
+    )
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the report."""
+    console.print()
+    console.print(as_renderable(report))
+
+
+def _training_sentence(report: Report) -> str:
+    train: dict[str, Any] = report.train
+    return (
+        f"Trained on {train['samples']} samples ({train['tokens']:,} tokens over all epochs) in "
+        f"{train['seconds']:.0f} s, {train['tokens_per_second']:.0f} tokens/s; final loss {train['final_loss']:.4f}."
+    )
+
+
+def _where_sentence(report: Report) -> str:
+    return (
+        f"Adapter version {report.adapter['version']} ({report.adapter['digest'][:12]}) in {report.adapter['path']}; "
+        f"MLflow run {report.mlflow['run_id']}. See it all: wheelwork up"
+    )

@@ -1,0 +1,181 @@
+"""What the steps of a round hand to each other: references and figures, never rows or models."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from .artifacts import Artifact
+from .evaluation.gate import Decision, SuiteFigures
+from .quality.funnel import FilterCount
+from .settings import Setting
+from .training.trained import Trained
+
+
+class Site(Setting):
+    """Where a round works: its loop's folder and the state folder. Never a part of what identifies a result."""
+
+    loop: Path
+    home: Path
+
+    @property
+    def artifacts(self) -> str:
+        return str(self.home / "artifacts")
+
+    @property
+    def cache(self) -> Path:
+        return self.home / "cache"
+
+
+class Champion(Setting):
+    """The adapter in production when a round begins."""
+
+    version: str
+    digest: str
+    folder: Path
+
+
+class Round(Setting):
+    """One turn of a loop, as it was opened: everything that its steps depend on."""
+
+    site: Site
+    loop: str
+    id: str  # names loop content and seed: the same round run twice has the same id
+    seed: int
+    samples: int
+    champion: Champion | None
+    run_id: str
+
+
+class Generated(Setting):
+    """Candidates as the teacher wrote them."""
+
+    samples: Artifact
+    calls: int
+    reused: int
+    completion_tokens: int
+    seconds: float
+    teacher: str
+
+
+class Sifted(Setting):
+    """What the funnel kept, and beside it what it dropped, with reasons."""
+
+    kept: Artifact
+    dropped: Artifact
+    counts: tuple[FilterCount, ...]
+    examples: dict[str, tuple[str, ...]]  # reason → a few texts
+    seconds: float
+
+
+class TrainedAdapter(Setting):
+    """A new adapter and how it was trained."""
+
+    adapter: Artifact
+    digest: str
+    training: Trained
+
+
+class SuiteAnswers(Setting):
+    """Means and answer tables of one suite, by model: base, champion (when there is one), candidate."""
+
+    scores: dict[str, Artifact]  # model → JSON list of scores, in the order of the items
+    tables: dict[str, Artifact]  # model → JSON table for people
+    means: dict[str, float | None]
+    n: int
+
+
+class Results(Setting):
+    """The benchmark of a round."""
+
+    suites: dict[str, SuiteAnswers]
+    calls: int
+    reused: int
+    seconds: float
+
+
+class StepTime(Setting):
+    """How long a step took, and whether its result was there already."""
+
+    seconds: float
+    cache: Literal["hit", "miss"]
+
+
+class Report(Setting):
+    """The outcome of a round; `--report` writes it as JSON, the terminal and the pages show it."""
+
+    loop: str
+    round: str
+    seed: int
+    verdict: Literal["promoted", "rejected", "inconclusive"]
+    reasons: tuple[str, ...]
+    funnel: dict[str, Any]
+    train: dict[str, Any]
+    suites: dict[str, dict[str, Any]]
+    timings: dict[str, float]
+    cache: dict[str, str]
+    adapter: dict[str, str]
+    mlflow: dict[str, str]
+    gate: dict[str, Any]
+
+
+def funnel_summary(generated: Generated, sifted: Sifted) -> dict[str, Any]:
+    """Rows generated and kept, and drops by reason over all filters."""
+    dropped: dict[str, int] = {}
+    for count in sifted.counts:
+        for reason, rows in count.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + rows
+    return {"generated": generated.samples.rows, "kept": sifted.kept.rows, "dropped": dropped}
+
+
+def suite_summary(figures: SuiteFigures) -> dict[str, Any]:
+    """The figures of one suite under the names of the report's contract."""
+    return figures.model_dump(
+        mode="json",
+        include={
+            "role", "n", "base", "champion", "candidate", "delta", "ci", "p_value", "min_detectable", "outcome",
+            "sentence", "needed", "wins", "losses", "unscored",
+        },
+    )  # fmt: skip
+
+
+def build_report(
+    round_: Round,
+    generated: Generated,
+    sifted: Sifted,
+    trained: TrainedAdapter,
+    decision: Decision,
+    steps: dict[str, StepTime],
+    *,
+    adapter: dict[str, str],
+    mlflow: dict[str, str],
+    recording: float,
+    total: float,
+) -> Report:
+    """Put the parts of a round together; `total` is the seconds since the process began."""
+    training = trained.training
+    return Report(
+        loop=round_.loop,
+        round=round_.id,
+        seed=round_.seed,
+        verdict=decision.verdict,
+        reasons=decision.reasons,
+        funnel=funnel_summary(generated, sifted),
+        train={
+            "samples": training.samples,
+            "tokens": training.tokens,
+            "seconds": training.seconds,
+            "tokens_per_second": training.tokens_per_second,
+            "final_loss": training.final_loss,
+        },
+        suites={name: suite_summary(figures) for name, figures in decision.figures.items()},
+        timings=_timings(steps, recording, total),
+        cache={name: step.cache for name, step in steps.items()},
+        adapter=adapter,
+        mlflow=mlflow,
+        gate={"alpha": decision.alpha, "look": decision.look},
+    )
+
+
+def _timings(steps: dict[str, StepTime], recording: float, total: float) -> dict[str, float]:
+    """Seconds by step; `start` is what was spent before the first one: imports, Prefect, opening the round."""
+    known = {name: step.seconds for name, step in steps.items()} | {"record": recording}
+    return {"start": total - sum(known.values()), **known, "total": total}

@@ -1,0 +1,127 @@
+"""A new loop, from the user's own labelled rows or from the example scenario."""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+
+import yaml
+
+from .digests import digest_of
+from .errors import ConfigError, DataError
+from .formats import LabelledText, read_labelled
+from .loops import CONFIG, Loop, load_loop
+from .text import nearest, normalised
+from .workspace import writing
+
+EXAMPLE = "home_broadband"
+TASKS = ("classify",)
+SHARE_HELD_OUT = 5  # one row in this many is set aside when there is no held-out file
+
+
+def make_loop(folder: Path, task: str, rows: Path | None, holdout: Path | None) -> Loop:
+    """Write a loop into `folder` and read it back, checked.
+
+    Raises ConfigError when the folder is taken or the task unknown, and what reading the rows raises; nothing is
+    left behind then.
+    """
+    if task not in TASKS:
+        raise ConfigError(f"--task {task}: unknown; {nearest(task, TASKS)}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder}: exists already and is not empty; give the name of a new folder")
+    if rows is None and holdout is not None:
+        raise ConfigError("--holdout goes with --from: give the rows to start from as well")
+    with writing(folder) as made, resources.as_file(resources.files("wheelwork.scenarios") / EXAMPLE) as example:
+        made.mkdir()
+        if rows is None:
+            _copy_example(example, made, folder.name)
+        else:
+            _from_rows(made, folder.name, rows, holdout)
+            shutil.copy(example / "retention.jsonl", made / "retention.jsonl")
+        load_loop(made)
+    return load_loop(folder)
+
+
+def _copy_example(example: Path, made: Path, name: str) -> None:
+    for file in example.iterdir():
+        if file.suffix in (".jsonl", ".yaml"):
+            shutil.copy(file, made / file.name)
+    text = (made / CONFIG).read_text(encoding="utf-8").replace(f"name: {EXAMPLE}", f"name: {loop_name(name)}", 1)
+    (made / CONFIG).write_text(text, encoding="utf-8")
+
+
+def _from_rows(made: Path, name: str, path: Path, held_out: Path | None) -> None:
+    rows = _distinct(read_labelled(path), path)
+    if held_out is None:
+        seeds, kept_back = _split(rows)
+    else:
+        seeds, kept_back = rows, read_labelled(held_out)
+    labels = sorted({row.label for row in seeds})
+    _write_rows(made / "seeds.jsonl", seeds)
+    _write_rows(made / "holdout.jsonl", kept_back)
+    described = {label: label.replace("_", " ").replace("-", " ").strip() for label in labels}
+    (made / "labels.yaml").write_text(
+        "# label: what belongs under it, in one line; the teacher reads this\n"
+        + yaml.safe_dump(described, allow_unicode=True, sort_keys=False, width=200),
+        encoding="utf-8",
+    )
+    (made / CONFIG).write_text(_config(name, path), encoding="utf-8")
+
+
+def _config(name: str, path: Path) -> str:
+    """The configuration of a loop from rows: only what a user is likely to change; the rest are defaults."""
+    return f"""name: {loop_name(name)}
+description: Made from {path.name}.
+task:
+  kind: classify
+  instruction: Read the message.
+  setting: People write short messages to a service.  # who writes; the teacher reads it
+  labels: labels.yaml
+seeds: seeds.jsonl
+suites:
+  holdout:  # must get better
+    role: target
+    path: holdout.jsonl
+  retention:  # general questions that the model must not forget
+    role: guard
+    path: retention.jsonl
+    scorer: {{ kind: matches }}
+    prompt: plain
+    max_tokens: 40
+    margin: 0.1
+"""
+
+
+def _distinct(rows: Sequence[LabelledText], path: Path) -> list[LabelledText]:
+    """`rows` without repeats. Raises DataError for the same text under two labels."""
+    seen: dict[str, LabelledText] = {}
+    for row in rows:
+        twin = seen.setdefault(normalised(row.text), row)
+        if twin.label != row.label:
+            raise DataError(
+                f"{path}:{row.line}: the same text has the label `{twin.label}` in line {twin.line} and "
+                f"`{row.label}` here; keep one of them"
+            )
+    return list(seen.values())
+
+
+def _split(rows: Sequence[LabelledText]) -> tuple[list[LabelledText], list[LabelledText]]:
+    """Seeds and held-out rows: of each label every fifth, by the hash of the text and not by its place."""
+    by_label: dict[str, list[LabelledText]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: digest_of(row.text)):
+        by_label[row.label].append(row)
+    held_out = {id(row) for group in by_label.values() for row in group[SHARE_HELD_OUT - 1 :: SHARE_HELD_OUT]}
+    return [row for row in rows if id(row) not in held_out], [row for row in rows if id(row) in held_out]
+
+
+def _write_rows(path: Path, rows: Iterable[LabelledText]) -> None:
+    lines = [json.dumps({"text": row.text, "label": row.label}, ensure_ascii=False) for row in rows]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def loop_name(folder: str) -> str:
+    """A loop's name from its folder's: letters, digits, _ and -."""
+    cleaned = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "_-") else "-" for sign in folder)
+    return cleaned.strip("-_")[:63] or "loop"

@@ -1,0 +1,29 @@
+"""Small facts about texts that several parts need to agree on."""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable
+
+WORD = re.compile(r"\w+(?:['’]\w+)*")
+
+
+def normalised(text: str) -> str:
+    """`text` without what does not change its meaning here: Unicode form, case, spacing, outer punctuation."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(folded.split()).strip(" .!?,;:\"'")
+
+
+def words(text: str) -> list[str]:
+    """The words of `text`, folded; a script without spaces counts each of its characters."""
+    found: list[str] = []
+    for word in WORD.findall(normalised(text)):
+        found.extend(word if any("\u3040" <= sign <= "\u9fff" for sign in word) else [word])
+    return found
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Half a sentence for an unknown name: the nearest known one, or the first of them."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(names[:20])}"

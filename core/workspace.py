@@ -1,0 +1,56 @@
+"""Where state lives, and how files come into being: whole or not at all."""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import WorkspaceError
+
+
+def home() -> Path:
+    """The state folder: `WHEELWORK_HOME`, by default `.wheelwork` in the working directory."""
+    return Path(os.environ.get("WHEELWORK_HOME", ".wheelwork")).resolve()
+
+
+@contextmanager
+def explaining_disk_errors(folder: Path) -> Iterator[None]:
+    """Turn the operating system's disk errors into one sentence that names `folder`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WorkspaceError(f"{folder}: the disk is full; free some space, then run the command again") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise WorkspaceError(
+                f"{folder}: cannot be written; set WHEELWORK_HOME to a folder of yours, or give yourself the rights"
+            ) from error
+        raise
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`, renamed to `target` when the block ends well.
+
+    A file or a folder; a failure leaves nothing behind, an existing target folder is replaced.
+    """
+    with explaining_disk_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        temporary = scratch / target.name
+        try:
+            yield temporary
+            if target.is_dir():
+                shutil.rmtree(target)
+            temporary.replace(target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write `text` to `target`, whole or not at all."""
+    with writing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")

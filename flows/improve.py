@@ -1,0 +1,24 @@
+"""One turn of a loop: write, sift, learn, measure, decide, promote."""
+
+from prefect import flow
+
+from ..core.rounds import Report
+from ..tasks.turn import opened
+
+
+@flow(name="improve", flow_run_name="improve {loop}", log_prints=False)
+def improve(loop: str, samples: int | None = None, seed: int | None = None) -> Report:
+    """Run one round of a loop and promote its adapter if the gate says that it is better.
+
+    Args:
+        loop: Folder of the loop (the one with loop.yaml in it), or the name of a scenario.
+        samples: How many samples to ask the teacher for; empty: what loop.yaml says.
+        seed: Seed of every random choice; the same seed gives the same round. Empty: a seed not used before.
+    """
+    with opened(loop, samples, seed) as turn:
+        candidates = turn.generate()
+        sifted = turn.sift(candidates)
+        candidate = turn.train(sifted)
+        results = turn.benchmark(candidate)
+        decision = turn.decide(candidate, results)
+        return turn.conclude(candidates, sifted, candidate, results, decision)

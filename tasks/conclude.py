@@ -1,0 +1,127 @@
+"""The end of a round: what was found goes into MLflow, the registry and the Prefect page."""
+
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from ..blocks.tracking import CANDIDATE, CHAMPION, Tracking
+from ..core.artifacts import ArtifactStore
+from ..core.evaluation.gate import Decision
+from ..core.loops import load_loop
+from ..core.report import SUITE_COLUMNS, as_markdown, funnel_rows, suite_rows
+from ..core.rounds import Generated, Report, Results, Round, Sifted, Site, TrainedAdapter
+from .steps import RETRIED, recorded
+
+
+@task(**recorded("record"), **RETRIED)
+def record_round(
+    site: Site, round_: Round, generated: Generated, sifted: Sifted, trained: TrainedAdapter, results: Results
+) -> None:
+    """Write parameters, figures, the loss curve, samples and answers of the round to its MLflow run."""
+    loop, store, tracking = load_loop(site.loop), ArtifactStore(site.artifacts), Tracking(round_.loop, site.home)
+    tracking.log(
+        round_.run_id,
+        params=loop.settings.model_dump(mode="json")
+        | {"seed": round_.seed, "samples": round_.samples, "loop_digest": loop.digest},
+        metrics={
+            "generate.rows": generated.samples.rows,
+            "generate.seconds": generated.seconds,
+            "filter.kept": sifted.kept.rows,
+            "filter.dropped": sifted.dropped.rows,
+            "filter.seconds": sifted.seconds,
+            "train.samples": trained.training.samples,
+            "train.tokens_per_second": trained.training.tokens_per_second,
+            "train.seconds": trained.training.seconds,
+            "benchmark.seconds": results.seconds,
+        }
+        | {
+            f"{suite}.{model}": mean
+            for suite, answers in results.suites.items()
+            for model, mean in answers.means.items()
+            if mean is not None
+        },
+        curve={"train.loss": trained.training.losses},
+        tags={
+            "wheelwork.data": sifted.kept.digest,
+            "wheelwork.adapter": trained.digest,
+            "wheelwork.prompts": loop.writing().write.digest,
+        },
+    )
+    for name, artifact in (("kept", sifted.kept), ("dropped", sifted.dropped)):
+        rows = [
+            {
+                "label": sample.label or "",
+                "text": sample.prompt,
+                "reason": sample.reject_reason or "",
+                **{score: round(value, 4) for score, value in sample.scores.items()},
+            }
+            for sample in store.samples(artifact)
+        ]
+        tracking.log_table(round_.run_id, _same_columns(rows), f"samples/{name}.json")
+    for suite, answers in results.suites.items():
+        tracking.log_table(round_.run_id, store.read_json(answers.tables["candidate"]), f"answers/{suite}.json")
+    tracking.log_figure(round_.run_id, _loss_figure(trained.training.losses), "loss.png")
+
+
+@task(**recorded("promote"), **RETRIED)
+def promote(site: Site, round_: Round, sifted: Sifted, trained: TrainedAdapter, decision: Decision, base: str) -> str:
+    """Register the candidate, point the aliases, and return its version. Doing it twice changes nothing."""
+    store, tracking = ArtifactStore(site.artifacts), Tracking(round_.loop, site.home)
+    previous = round_.champion.version if round_.champion else ""
+    version = tracking.register(
+        round_.run_id,
+        store.fetch_folder(trained.adapter),
+        trained.digest,
+        {"base_digest": base, "data_digest": sifted.kept.digest},
+    )
+    if round_.champion is None or version != previous:
+        tracking.tag_version(version, {"verdict": decision.verdict, "previous_champion": previous})
+        tracking.point(CANDIDATE, version)
+        if decision.verdict == "promoted":
+            tracking.point(CHAMPION, version)
+    return version
+
+
+@task(**recorded("publish"), **RETRIED)
+def publish(site: Site, run_id: str, report: Report) -> None:
+    """Close the MLflow run with the report, and show it on the Prefect page."""
+    tracking = Tracking(report.loop, site.home)
+    text = as_markdown(report)
+    tracking.log(
+        run_id,
+        metrics={f"time.{name}": seconds for name, seconds in report.timings.items()},
+        tags={"wheelwork.verdict": report.verdict},
+    )
+    tracking.log_text(run_id, text, "report.md")
+    tracking.log_text(run_id, report.model_dump_json(indent=2), "report.json")
+    tracking.end_run(run_id)
+    key = report.loop.lower().replace("_", "-")
+    create_markdown_artifact(text, key=f"{key}-verdict", description=f"{report.loop}: {report.verdict}")
+    create_table_artifact(
+        [dict(zip(SUITE_COLUMNS, row, strict=True)) for row in suite_rows(report)],
+        key=f"{key}-suites",
+        description="Scores by suite and model",
+    )
+    create_table_artifact(
+        [dict(zip(("step", "samples", "share"), row, strict=True)) for row in funnel_rows(report)],
+        key=f"{key}-funnel",
+        description="What the funnel kept, and why the rest went",
+    )
+    create_link_artifact(report.mlflow["url"], link_text="The round in MLflow", key=f"{key}-mlflow")
+
+
+def _same_columns(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    return [{column: row.get(column) for column in columns} for row in rows]
+
+
+def _loss_figure(losses: tuple[float, ...]) -> Any:
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(6, 3), layout="constrained")
+    axes = drawn.subplots()
+    axes.plot(range(1, len(losses) + 1), losses, linewidth=1)
+    axes.set(xlabel="step", ylabel="training loss (nats per token)", yscale="log")
+    axes.grid(alpha=0.3)
+    return drawn

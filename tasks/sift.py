@@ -1,0 +1,54 @@
+"""Throw most of the candidates away, and say why."""
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+
+from prefect import task
+
+from ..core.artifacts import Artifact, ArtifactStore
+from ..core.loops import Loop, load_loop
+from ..core.models.encoder import Encoder
+from ..core.models.store import ModelStore
+from ..core.quality.filters import FunnelContext
+from ..core.quality.funnel import Funnel
+from ..core.rounds import Sifted, Site
+from ..core.samples import Sample
+from .steps import cached
+
+SHOWN = 3  # examples a reason
+
+
+@task(**cached("filter", version=1))
+def filter_samples(
+    site: Site, candidates: Artifact, funnel: Funnel, seeds: str, suites: dict[str, str], encoder: str
+) -> Sifted:
+    """Run the funnel over `candidates`; write kept and dropped beside each other."""
+    loop, store = load_loop(site.loop), ArtifactStore(site.artifacts)
+    started = time.perf_counter()
+    context = FunnelContext(
+        load_encoder(loop),
+        seeds=[(seed.text, seed.label) for seed in loop.seeds],
+        held_out=[item.prompt for suite in loop.suites.values() for item in suite.items],
+    )
+    kept, dropped, counts = funnel.split(list(store.samples(candidates)), context)
+    return Sifted(
+        kept=store.write_samples(kept),
+        dropped=store.write_samples(dropped),
+        counts=tuple(counts),
+        examples=_examples(dropped),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def load_encoder(loop: Loop) -> Encoder:
+    """The encoder that the loop names."""
+    return Encoder.load(ModelStore().get(loop.model_ref(loop.settings.encoder)))
+
+
+def _examples(dropped: Sequence[Sample]) -> dict[str, tuple[str, ...]]:
+    texts: dict[str, list[str]] = defaultdict(list)
+    for sample in dropped:
+        if len(texts[sample.reject_reason or ""]) < SHOWN:
+            texts[sample.reject_reason or ""].append(sample.prompt)
+    return {reason: tuple(found) for reason, found in texts.items()}

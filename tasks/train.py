@@ -1,0 +1,47 @@
+"""Train the candidate adapter."""
+
+import shutil
+
+from prefect import task
+
+from ..core.artifacts import Artifact, ArtifactStore
+from ..core.digests import digest_of
+from ..core.engines.base import Adapter
+from ..core.loops import load_loop
+from ..core.models.store import ModelStore
+from ..core.rounds import Site, TrainedAdapter
+from ..core.training.settings import Training
+from .progress import progress
+from .steps import cached
+
+
+@task(**cached("train", version=1))
+def train_lora(
+    site: Site, kept: Artifact, seeds: str, prompts: str, base: str, training: Training, seed: int
+) -> TrainedAdapter:
+    """Train on the seeds and the kept samples; a killed training goes on from its last checkpoint."""
+    from ..core.training.trainer import train_adapter  # torch and transformers load for seconds
+
+    loop, store = load_loop(site.loop), ArtifactStore(site.artifacts)
+    writing = loop.writing()
+    samples = [
+        writing.sample(row.text, row.label, origin="seed", source=f"{loop.settings.seeds}:{row.line}")
+        for row in loop.seeds
+    ]
+    samples.extend(store.samples(kept))
+    identity = digest_of([kept.digest, seeds, prompts, base, training.model_dump(mode="json"), seed])[:32]
+    work = site.cache / "training" / identity
+    with progress("train", 1) as advance:
+        trained = train_adapter(
+            samples,
+            ModelStore().get(loop.model_ref(loop.settings.model)),
+            training,
+            seed=seed,
+            target=work / "adapter",
+            checkpoints=work,
+            on_step=lambda step, steps, loss: advance(step / steps),
+        )
+    adapter = store.write_folder(work / "adapter")
+    digest = Adapter.at(store.fetch_folder(adapter)).digest
+    shutil.rmtree(work, ignore_errors=True)
+    return TrainedAdapter(adapter=adapter, digest=digest, training=trained)

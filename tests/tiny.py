@@ -1,0 +1,136 @@
+"""A chat model of about 100,000 random weights as a GGUF file, made in a second: for rounds from end to end.
+
+It loads in llama.cpp (xllamacpp) and, through `convert_gguf`, in transformers, and both answer with the same tokens.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+HIDDEN, LAYERS, HEADS, KV_HEADS, FEED_FORWARD, CONTEXT = 64, 2, 4, 2, 128, 2048
+VOCABULARY = 600
+ROPE_THETA, RMS_EPS = 10_000.0, 1e-5
+CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}{% endif %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+TEXTS = (
+    "My internet has been down since this morning and the optical modem shows a red light.",
+    "The Wi-Fi drops in the bedroom every evening, but it works in the kitchen.",
+    "Why is my bill higher than last month? I want to dispute the charge of 25 euros.",
+    "How do I change the password of the router? I forgot the old one.",
+    "We are moving house on the 3rd of May. Can you move the line to the new address?",
+    "The television freezes when two people watch at the same time.",
+    "Read the customer's message and answer with exactly one of these labels.",
+    "Examples:\n- one\n- two\n\nWrite one new, different message.",
+)
+
+
+def tiny_llama_gguf(path: Path, seed: int = 0, texts: Sequence[str] = TEXTS) -> Path:
+    """Write a random Llama with a byte-level BPE tokenizer trained on `texts` to `path`, in float32; returns `path`.
+
+    Hidden 64, 2 layers, 4 heads over 2 key-value heads, tied embeddings, at most 600 tokens, ChatML. The same seed
+    and texts give the same bytes.
+    """
+    tokens, merges = _byte_level_bpe(texts)
+    weights = _random_llama(len(tokens), seed)
+    _write(path, tokens, merges, weights)
+    return path
+
+
+def _byte_level_bpe(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tokens by id and merges by rank, split as llama.cpp's `smollm` splits: every digit on its own, then GPT-2's."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=list(CONTROL),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    model = json.loads(tokenizer.to_str())["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    return tokens, [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+
+
+def _random_llama(vocabulary: int, seed: int) -> dict[str, Any]:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=HIDDEN,
+        intermediate_size=FEED_FORWARD,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=KV_HEADS,
+        max_position_embeddings=CONTEXT,
+        rms_norm_eps=RMS_EPS,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
+        tie_word_embeddings=True,
+        initializer_range=0.2,  # ten times the usual: answers that depend on the prompt, with clear gaps between logits
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+    return {name: tensor.detach().float().numpy() for name, tensor in model.state_dict().items()}
+
+
+def _write(path: Path, tokens: list[str], merges: list[str], weights: dict[str, Any]) -> None:
+    import gguf
+
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("tiny")
+    writer.add_type(gguf.GGUFType.MODEL)
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_context_length(CONTEXT)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(FEED_FORWARD)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_rope_freq_base(ROPE_THETA)
+    writer.add_rope_dimension_count(HIDDEN // HEADS)
+    writer.add_layer_norm_rms_eps(RMS_EPS)
+    writer.add_vocab_size(len(tokens))
+
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types([gguf.TokenType.CONTROL if t in CONTROL else gguf.TokenType.NORMAL for t in tokens])
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(tokens.index("<|im_start|>"))
+    writer.add_eos_token_id(tokens.index("<|im_end|>"))
+    writer.add_unk_token_id(tokens.index("<|endoftext|>"))
+    writer.add_add_bos_token(False)
+    writer.add_add_space_prefix(False)
+    writer.add_chat_template(CHAT_TEMPLATE)
+
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, LAYERS)
+    for name, tensor in weights.items():
+        if name == "lm_head.weight":  # tied: llama.cpp takes the embeddings when there is no output.weight
+            continue
+        if name.endswith("q_proj.weight"):
+            tensor = _interleaved(tensor, HEADS)
+        elif name.endswith("k_proj.weight"):
+            tensor = _interleaved(tensor, KV_HEADS)
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), tensor)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _interleaved(weight: Any, heads: int) -> Any:
+    """Rows of a q or k projection in llama.cpp's order: rotary pairs side by side, not half a head apart."""
+    rows, columns = weight.shape
+    return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns).copy()
