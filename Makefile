@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check up bench clean help
+.PHONY: help setup demo test check up bench bench-round clean lock
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
@@ -44,3 +44,7 @@ bench-round: $(READY)  ## the demo's round from nothing, its repeat, and the nex
 clean:           ## what was made here: .venv, state, caches
 	rm -rf $(VENV) .wheelwork .types build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: $(READY)   ## write constraints.txt anew from what .venv holds
+	(echo "# The full lock: every package of the tested environment, at its version. Made by \`make lock\`."; \
+	 $(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools | sed 's/+cpu//' | sort -f) > constraints.txt

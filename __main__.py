@@ -1,3 +1,5 @@
+"""`python -m wheelwork` is the `wheelwork` command."""
+
 from .cli import main
 
 main()

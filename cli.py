@@ -4,12 +4,13 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .core.errors import WheelworkError
@@ -192,12 +193,32 @@ def _showing() -> Iterator["object"]:
 
 def main() -> None:
     """Entry point: a WheelworkError is one sentence and its exit code, Ctrl-C is 130, anything else is our bug."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for sent in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sent, _stop)
     try:
         app(standalone_mode=True)
     except WheelworkError as error:
-        console.print(f"[bold red]wheelwork:[/] {error}", markup=True, soft_wrap=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        console.print("wheelwork: stopped; what was done is kept, and the same command goes on from there")
-        os._exit(130)  # engine threads and Prefect's server must not keep the terminal waiting
+        console.print(f"[bold red]wheelwork:[/] {escape(str(error))}", soft_wrap=True)
+        _end(error.exit_code)
+
+
+def _stop(*_: object) -> None:
+    """End at once: everything that was done is on disk already, and Prefect must not wait for its own server."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    console.print("\nwheelwork: stopped; what was done is kept, and the same command goes on from there", markup=False)
+    _end(130)
+
+
+def _end(code: int) -> None:
+    """Leave with `code`, and with nothing running that was started here."""
+    import psutil
+
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.terminate()
+    for child in psutil.wait_procs(children, timeout=5)[1]:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    sys.stdout.flush()
+    os._exit(code)  # engine threads would keep the process alive

@@ -19,7 +19,8 @@ QUIET = {
     "GIT_PYTHON_REFRESH": "quiet",
     # a failed flow is told to the user in one sentence by the command line; the page has the full log
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "",
+    # its own default of 20 s is too short for a busy laptop with a cold disk
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
 }
 
 
@@ -40,8 +41,7 @@ def prepare(home: Path) -> None:
         "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
     }
     for name, value in (QUIET | state).items():
-        if value:
-            os.environ.setdefault(name, value)
+        os.environ.setdefault(name, value)
     if "PREFECT_API_URL" not in os.environ and (address := running_services(home).get("prefect")):
         os.environ["PREFECT_API_URL"] = f"{address}/api"
 

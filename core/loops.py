@@ -11,17 +11,18 @@ from .digests import digest_of
 from .engines.base import EngineSettings
 from .engines.llamacpp import LlamaCpp
 from .engines.transformers import Transformers
-from .errors import ConfigError, DataError, LeakError
+from .errors import ConfigError, DataError
 from .evaluation.gate import GateSettings
-from .evaluation.suites import Suite, SuiteSettings, read_suite
+from .evaluation.suites import SuiteSettings, read_suite
 from .formats import LabelledText, read_labelled
 from .generation.classify import Classifying, Generation
+from .labelled import check_labels, distinct, refuse_leaks, require_known
 from .models.store import ModelFiles
 from .prompts import load_template
 from .quality.funnel import Funnel
+from .rows import read_rows
 from .settings import Setting, parse, read_yaml
 from .teachers import EmbeddedTeacher, Teacher
-from .text import nearest, normalised
 from .training.settings import Training
 
 CONFIG = "loop.yaml"
@@ -53,6 +54,9 @@ class LoopSettings(Setting):
     engine: AnyEngine | None = Field(None, description="what serves; unset: llamacpp for GGUF, else transformers")
     teacher: Teacher = Field(EmbeddedTeacher(), description="the model that writes samples")
     seeds: str = Field("seeds.jsonl", description="labelled rows to start from")
+    rehearsal: str | None = Field(
+        None, description="general prompts; the base's answers are trained on too, so that it does not forget"
+    )
     suites: dict[str, SuiteSettings] = Field(min_length=1, description="name → fixed benchmark set")
     generate: Generation = Field(Generation(), description="how samples are written")
     funnel: Funnel = Field(Funnel(), description="what is thrown away")
@@ -78,8 +82,13 @@ class Loop:
         self.suites = {
             name: read_suite(name, suite, folder, tuple(self.labels)) for name, suite in settings.suites.items()
         }
+        rehearsal = _prompts(folder / settings.rehearsal) if settings.rehearsal else []
+        self.rehearsal = [row.text for row in rehearsal]
         for suite in self.suites.values():
-            _refuse_leaks(suite, self.seeds, folder / settings.seeds)
+            held_out = [(line, item.prompt) for line, item in zip(suite.lines, suite.items, strict=True)]
+            refuse_leaks(held_out, suite.path, self.seeds, folder / settings.seeds)
+            refuse_leaks(held_out, suite.path, rehearsal, folder / (settings.rehearsal or ""))
+        self._writing = self._read_prompts()
 
     @property
     def name(self) -> str:
@@ -88,6 +97,10 @@ class Loop:
     @property
     def seeds_digest(self) -> str:
         return digest_of([[seed.text, seed.label] for seed in self.seeds])
+
+    @property
+    def rehearsal_digest(self) -> str:
+        return digest_of(self.rehearsal)
 
     def model_ref(self, name: str) -> str:
         """A model as the store wants it: a path in the loop's folder goes before a name."""
@@ -99,6 +112,9 @@ class Loop:
 
     def writing(self) -> Classifying:
         """The prompts of this loop, its own templates before the packaged ones."""
+        return self._writing
+
+    def _read_prompts(self) -> Classifying:
         settings, overrides = self.settings, self.folder / "prompts"
         name = settings.generate.template
         if name == "auto":
@@ -114,13 +130,15 @@ class Loop:
 
     @property
     def digest(self) -> str:
-        """Names the loop's content: settings, labels, seeds and suites."""
+        """Names the loop's content: settings, labels, seeds, suites and templates."""
         return digest_of(
             {
                 "settings": self.settings.model_dump(mode="json"),
-                "labels": self.labels,
+                "labels": list(self.labels.items()),  # in their order, which is that of the prompts
                 "seeds": self.seeds_digest,
+                "rehearsal": self.rehearsal_digest,
                 "suites": {name: suite.digest for name, suite in self.suites.items()},
+                "prompts": [self._writing.write.digest, self._writing.answer.digest],
             }
         )
 
@@ -165,36 +183,26 @@ def _labels(folder: Path, task: Classify) -> dict[str, str]:
         if not isinstance(labels, dict):
             raise ConfigError(f"{where}: expected lines of `label: description`")
         labels = {str(label): str(description or label) for label, description in labels.items()}
-    if len(labels) < 2:
-        raise ConfigError(f"{where}: a classifier needs at least two labels, found {len(labels)}")
-    if odd := [label for label in labels if not label.strip() or "\n" in label or "," in label]:
-        raise ConfigError(f"{where}: the label {odd[0]!r} is empty or has a comma or a line break; rename it")
+    check_labels(labels, where)
     return labels
 
 
 def _seeds(path: Path, labels: dict[str, str]) -> list[LabelledText]:
-    seeds = read_labelled(path)
-    seen: dict[str, LabelledText] = {}
-    for seed in seeds:
-        if seed.label not in labels:
-            raise DataError(f"{path}:{seed.line}: unknown label `{seed.label}`; {nearest(seed.label, labels)}")
-        twin = seen.setdefault(normalised(seed.text), seed)
-        if twin.label != seed.label:
-            raise DataError(
-                f"{path}:{seed.line}: the same text has the label `{twin.label}` in line {twin.line} and "
-                f"`{seed.label}` here; keep one of them"
-            )
+    rows = read_labelled(path)
+    require_known(rows, labels, path)
+    seeds = distinct(rows, path)
     counts = Counter(seed.label for seed in seeds)
     if empty := [label for label in labels if not counts[label]]:
         raise DataError(f"{path}: no seed for the label `{empty[0]}`; write at least one row for each label")
-    return list({id(seed): seed for seed in seen.values()}.values())
+    return seeds
 
 
-def _refuse_leaks(suite: Suite, seeds: list[LabelledText], path: Path) -> None:
-    known = {normalised(seed.text): seed for seed in seeds}
-    for item, line in zip(suite.items, suite.lines, strict=True):
-        if (seed := known.get(normalised(item.prompt))) is not None:
-            raise LeakError(
-                f"{suite.path}:{line}: this held-out row is also the seed in {path.name}:{seed.line}; "
-                "remove one of them, then run the command again"
-            )
+def _prompts(path: Path) -> list[LabelledText]:
+    """The prompts of a rehearsal file, as rows without a label."""
+    rows = []
+    for line, row in read_rows(path):
+        prompt = row.get("prompt")
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise DataError(f"{path}:{line}: `prompt` is missing or empty; every row needs the question as text")
+        rows.append(LabelledText(line, prompt, ""))
+    return rows

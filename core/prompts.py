@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import yaml
-from jinja2 import Environment, StrictUndefined, TemplateError, meta
+from jinja2 import StrictUndefined, TemplateError, meta
+from jinja2.sandbox import SandboxedEnvironment
 from pydantic import Field
 
 from .digests import digest_of
@@ -32,8 +33,9 @@ from .samples import Message
 from .settings import Setting, parse
 
 HEAD = re.compile(r"\A---\n(?P<head>.*?)\n---\n(?P<body>.*)\Z", re.DOTALL)
-TURN = re.compile(r"^# (?P<role>system|user|assistant)\n", re.MULTILINE)
-_ENVIRONMENT = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
+TURN = re.compile(r"^# (?P<role>system|user|assistant)[ \t]*(?:\n|\Z)", re.MULTILINE)
+# sandboxed: a loop's folder, templates and all, may come from somebody else
+_ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
 
 
 class Head(Setting):
@@ -64,7 +66,7 @@ class Template(Setting):
                 Message(role=role, content=_ENVIRONMENT.from_string(text).render(**values).strip())
                 for role, text in self.turns
             )
-        except TemplateError as error:
+        except Exception as error:  # an expression in a template may raise anything, and it is the template's mistake
             raise ConfigError(f"template `{self.head.name}`: {error}") from error
 
 
@@ -95,7 +97,10 @@ def load_template(task: str, name: str, language: str = "en", overrides: Path | 
     relative = Path(language) / task / f"{name}.md"
     if overrides is not None and (overrides / relative).is_file():
         path = overrides / relative
-        return parse_template(path.read_text(encoding="utf-8"), str(path))
+        try:
+            return parse_template(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from None
     packaged = resources.files("wheelwork.prompts").joinpath(relative.as_posix())
     if not packaged.is_file():
         raise ConfigError(f"there is no template `{relative}`; put one into the loop's prompts/ folder")

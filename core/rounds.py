@@ -56,6 +56,13 @@ class Generated(Setting):
     teacher: str
 
 
+class Rehearsed(Setting):
+    """The base's answers to the loop's general prompts."""
+
+    samples: Artifact
+    seconds: float
+
+
 class Sifted(Setting):
     """What the funnel kept, and beside it what it dropped, with reasons."""
 

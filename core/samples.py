@@ -1,4 +1,4 @@
-"""Samples: one training example with where it came from, and its one parquet schema (DESIGN, house rule 4)."""
+"""Samples: one training example with where it came from, and the one parquet schema that every step shares."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping

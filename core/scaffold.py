@@ -12,8 +12,9 @@ import yaml
 from .digests import digest_of
 from .errors import ConfigError, DataError
 from .formats import LabelledText, read_labelled
+from .labelled import check_labels, distinct, refuse_leaks, require_known
 from .loops import CONFIG, Loop, load_loop
-from .text import nearest, normalised
+from .text import nearest
 from .workspace import writing
 
 EXAMPLE = "home_broadband"
@@ -24,43 +25,57 @@ SHARE_HELD_OUT = 5  # one row in this many is set aside when there is no held-ou
 def make_loop(folder: Path, task: str, rows: Path | None, holdout: Path | None) -> Loop:
     """Write a loop into `folder` and read it back, checked.
 
-    Raises ConfigError when the folder is taken or the task unknown, and what reading the rows raises; nothing is
-    left behind then.
+    Raises ConfigError when the folder is taken or the task unknown, and what reading the rows raises, in the user's
+    own files and lines; nothing is left behind then.
     """
     if task not in TASKS:
         raise ConfigError(f"--task {task}: unknown; {nearest(task, TASKS)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: exists already and is not empty; give the name of a new folder")
+    if folder.resolve() == Path.cwd():  # it would be replaced beneath the user's feet
+        raise ConfigError(f"{folder}: is the folder you are in; give the name of a new one")
     if rows is None and holdout is not None:
         raise ConfigError("--holdout goes with --from: give the rows to start from as well")
+    given = None if rows is None else _seeds_and_held_out(rows, holdout)
+    folder = folder.resolve()
     with writing(folder) as made, resources.as_file(resources.files("wheelwork.scenarios") / EXAMPLE) as example:
         made.mkdir()
-        if rows is None:
+        if rows is None or given is None:
             _copy_example(example, made, folder.name)
         else:
-            _from_rows(made, folder.name, rows, holdout)
+            _write_loop(made, folder.name, rows, *given)
             shutil.copy(example / "retention.jsonl", made / "retention.jsonl")
         load_loop(made)
     return load_loop(folder)
+
+
+def _seeds_and_held_out(path: Path, holdout: Path | None) -> tuple[list[LabelledText], list[LabelledText]]:
+    """The user's rows, checked as a loop checks its own, but before there is one."""
+    rows = distinct(read_labelled(path), path)
+    labels = {row.label for row in rows}
+    check_labels(labels, path)
+    if holdout is None:
+        return _split(rows, path)
+    held_out = distinct(read_labelled(holdout), holdout)
+    require_known(held_out, labels, holdout)
+    refuse_leaks([(row.line, row.text) for row in held_out], holdout, rows, path)
+    return rows, held_out
 
 
 def _copy_example(example: Path, made: Path, name: str) -> None:
     for file in example.iterdir():
         if file.suffix in (".jsonl", ".yaml"):
             shutil.copy(file, made / file.name)
-    text = (made / CONFIG).read_text(encoding="utf-8").replace(f"name: {EXAMPLE}", f"name: {loop_name(name)}", 1)
+    text = (made / CONFIG).read_text(encoding="utf-8").replace(f"name: {EXAMPLE}\n", _line("name", loop_name(name)), 1)
     (made / CONFIG).write_text(text, encoding="utf-8")
 
 
-def _from_rows(made: Path, name: str, path: Path, held_out: Path | None) -> None:
-    rows = _distinct(read_labelled(path), path)
-    if held_out is None:
-        seeds, kept_back = _split(rows)
-    else:
-        seeds, kept_back = rows, read_labelled(held_out)
-    labels = sorted({row.label for row in seeds})
+def _write_loop(
+    made: Path, name: str, path: Path, seeds: Sequence[LabelledText], held_out: Sequence[LabelledText]
+) -> None:
     _write_rows(made / "seeds.jsonl", seeds)
-    _write_rows(made / "holdout.jsonl", kept_back)
+    _write_rows(made / "holdout.jsonl", held_out)
+    labels = sorted({row.label for row in seeds})
     described = {label: label.replace("_", " ").replace("-", " ").strip() for label in labels}
     (made / "labels.yaml").write_text(
         "# label: what belongs under it, in one line; the teacher reads this\n"
@@ -72,9 +87,7 @@ def _from_rows(made: Path, name: str, path: Path, held_out: Path | None) -> None
 
 def _config(name: str, path: Path) -> str:
     """The configuration of a loop from rows: only what a user is likely to change; the rest are defaults."""
-    return f"""name: {loop_name(name)}
-description: Made from {path.name}.
-task:
+    return f"""{_line("name", loop_name(name))}{_line("description", f"Made from {path.name}.")}task:
   kind: classify
   instruction: Read the message.
   setting: People write short messages to a service.  # who writes; the teacher reads it
@@ -94,25 +107,25 @@ suites:
 """
 
 
-def _distinct(rows: Sequence[LabelledText], path: Path) -> list[LabelledText]:
-    """`rows` without repeats. Raises DataError for the same text under two labels."""
-    seen: dict[str, LabelledText] = {}
-    for row in rows:
-        twin = seen.setdefault(normalised(row.text), row)
-        if twin.label != row.label:
-            raise DataError(
-                f"{path}:{row.line}: the same text has the label `{twin.label}` in line {twin.line} and "
-                f"`{row.label}` here; keep one of them"
-            )
-    return list(seen.values())
+def _line(key: str, value: str) -> str:
+    # a name such as 2024 or no is a number or a truth in YAML unless it is quoted
+    return yaml.safe_dump({key: value}, allow_unicode=True, width=1000)
 
 
-def _split(rows: Sequence[LabelledText]) -> tuple[list[LabelledText], list[LabelledText]]:
-    """Seeds and held-out rows: of each label every fifth, by the hash of the text and not by its place."""
+def _split(rows: Sequence[LabelledText], path: Path) -> tuple[list[LabelledText], list[LabelledText]]:
+    """Seeds and held-out rows: of each label every fifth, by the hash of the text and not by its place.
+
+    Raises DataError when no label has five rows.
+    """
     by_label: dict[str, list[LabelledText]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: digest_of(row.text)):
         by_label[row.label].append(row)
     held_out = {id(row) for group in by_label.values() for row in group[SHARE_HELD_OUT - 1 :: SHARE_HELD_OUT]}
+    if not held_out:
+        raise DataError(
+            f"{path}: no label has {SHARE_HELD_OUT} different rows, so none can be set aside to measure on; "
+            "add rows, or give a file of others as --holdout"
+        )
     return [row for row in rows if id(row) not in held_out], [row for row in rows if id(row) in held_out]
 
 

@@ -7,8 +7,10 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from yaml.reader import ReaderError
 
 from .errors import ConfigError
+from .text import in_words
 
 
 class Setting(BaseModel):
@@ -21,22 +23,30 @@ S = TypeVar("S", bound=BaseModel)
 
 
 def read_yaml(path: Path) -> Any:
-    """Parse one YAML file. Raises ConfigError with the line of a syntax error."""
+    """Parse one YAML file. Raises ConfigError with the line of a syntax error or of a key that stands twice."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file; `wheelwork init` makes a loop") from None
-    except (UnicodeDecodeError, IsADirectoryError) as error:
+    except (UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    try:
+        _refuse_twins(yaml.compose(text, Loader=yaml.SafeLoader), set())
+        return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise ConfigError(f"{path}:{line}: this is not valid YAML: {error.problem}") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(f"{path}:{line}: this is not valid YAML: {error.reason}") from None
+    except ValueError as error:  # a date that is none
+        raise ConfigError(f"{path}: this is not valid YAML: {error}") from None
 
 
 def parse(model: type[S], data: Any, where: str) -> S:
     """Validate `data` as `model`; ConfigError names `where`, the key, and the nearest valid key."""
     if not isinstance(data, dict):
-        raise ConfigError(f"{where}: expected `key: value` settings, found {type(data).__name__}")
+        raise ConfigError(f"{where}: expected `key: value` settings, found {in_words(data)}")
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -60,22 +70,34 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
 
 def _fields_at(annotation: Any, location: tuple[Any, ...]) -> set[str]:
     """Names of the fields that may stand at `location` below a type, through unions, lists and mappings."""
-    models = list(_models_in(annotation))
-    if not location:
-        return {name for model in models for name in model.model_fields}
-    head, rest = location[0], location[1:]
-    below = [model.model_fields[head].annotation for model in models if head in model.model_fields]
-    if below:
-        return {name for child in below for name in _fields_at(child, rest)}
-    # a list index, a mapping key, or the tag of a discriminated union: stay, with the union narrowed by the tag
-    tagged = [m for m in models if "kind" in m.model_fields and head in get_args(m.model_fields["kind"].annotation)]
-    return {name for model in (tagged or models) for name in _fields_at(model, rest)}
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    head, rest = (location[0], location[1:]) if location else (None, ())
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    origin = get_origin(annotation)
-    if origin in (Union, UnionType, Annotated, list, tuple, dict):
-        return [model for part in get_args(annotation) for model in _models_in(part)]
-    return []
+        fields = annotation.model_fields
+        if not location:
+            return set(fields)
+        if head in fields:
+            return _fields_at(fields[head].annotation, rest)
+        # the tag of a discriminated union stands in the location: stay, if it is this model's
+        tagged = "kind" in fields and head in get_args(fields["kind"].annotation)
+        return _fields_at(annotation, rest) if tagged else set()
+    parts, origin = get_args(annotation), get_origin(annotation)
+    if origin in (Union, UnionType, Annotated):
+        return {name for part in parts for name in _fields_at(part, location)}
+    if origin in (list, tuple, dict) and location:  # the head is an index or a key
+        return {name for part in parts for name in _fields_at(part, rest)}
+    return set()
+
+
+def _refuse_twins(node: yaml.Node | None, seen: set[int]) -> None:
+    """Raises yaml's own error for a key that stands twice in one mapping, of which YAML would keep the last."""
+    if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
+        return
+    seen.add(id(node))  # an alias may lead back here
+    keys: set[str] = set()
+    for inner in node.value:
+        key, value = inner if isinstance(node, yaml.MappingNode) else (None, inner)
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in keys:
+                raise yaml.MarkedYAMLError(problem=f"the key `{key.value}` stands twice", problem_mark=key.start_mark)
+            keys.add(key.value)
+        _refuse_twins(value, seen)

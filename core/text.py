@@ -1,17 +1,19 @@
-"""Small facts about texts that several parts need to agree on."""
+"""Small facts about texts, and about values in texts, that several parts need to agree on."""
 
 import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
+OUTER = " .!?,;:\"'“”‘’«»。、¿¡"
 WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
 def normalised(text: str) -> str:
     """`text` without what does not change its meaning here: Unicode form, case, spacing, outer punctuation."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(folded.split()).strip(" .!?,;:\"'")
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())  # folding can undo the form
+    return " ".join(folded.split()).strip(OUTER)
 
 
 def words(text: str) -> list[str]:
@@ -27,3 +29,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
     return f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(names[:20])}"
+
+
+def in_words(value: Any) -> str:
+    """What kind of value it is, for a sentence: a list, text, nothing …"""
+    kinds = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
+    return kinds.get(type(value), "a number")

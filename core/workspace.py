@@ -28,6 +28,8 @@ def explaining_disk_errors(folder: Path) -> Iterator[None]:
             raise WorkspaceError(
                 f"{folder}: cannot be written; set WHEELWORK_HOME to a folder of yours, or give yourself the rights"
             ) from error
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            raise WorkspaceError(f"{folder}: a file is in the way of this folder; move it, then try again") from error
         raise
 
 
@@ -44,7 +46,8 @@ def writing(target: Path) -> Iterator[Path]:
         try:
             yield temporary
             if target.is_dir():
-                shutil.rmtree(target)
+                temporary.lstat()  # nothing was written: say so before the old is touched
+                target.rename(scratch / f"{target.name}.replaced")
             temporary.replace(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

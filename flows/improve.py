@@ -18,7 +18,8 @@ def improve(loop: str, samples: int | None = None, seed: int | None = None) -> R
     with opened(loop, samples, seed) as turn:
         candidates = turn.generate()
         sifted = turn.sift(candidates)
-        candidate = turn.train(sifted)
+        rehearsed = turn.rehearse()
+        candidate = turn.train(sifted, rehearsed)
         results = turn.benchmark(candidate)
         decision = turn.decide(candidate, results)
         return turn.conclude(candidates, sifted, candidate, results, decision)

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
+from contextlib import aclosing, closing
 from pathlib import Path
 
 from prefect import task
@@ -17,7 +17,7 @@ from ..core.loops import Loop, load_loop
 from ..core.models.store import ModelStore
 from ..core.rounds import Champion, Results, Site, SuiteAnswers
 from ..core.samples import Message
-from .progress import progress
+from .progress import Advance, progress
 from .steps import RETRIED, cached
 
 BASE, CHAMPION, CANDIDATE = "base", "champion", "candidate"
@@ -36,15 +36,12 @@ def answer_suites(
     models = [BASE, *([CHAMPION] if champion else []), CANDIDATE]
     questions = len(models) * sum(len(suite.items) for suite in loop.suites.values())
     started = time.perf_counter()
-    cache = ReplyCache(site.cache / "replies.db")
-    try:
-        with (
-            loop.engine_for(model).start(model, adapters, site.cache / "adapters") as serving,
-            progress("benchmark", questions) as advance,
-        ):
-            answered, calls, reused = asyncio.run(_answer_all(serving, models, loop, cache, advance))
-    finally:
-        cache.close()
+    with (
+        closing(ReplyCache(site.cache / "replies.db")) as cache,
+        loop.engine_for(model).start(model, adapters, site.cache / "adapters") as serving,
+        progress("benchmark", questions) as advance,
+    ):
+        answered, calls, reused = asyncio.run(_answer_all(serving, models, loop, cache, advance))
     return Results(
         suites={name: _stored(store, loop.suites[name], by_model) for name, by_model in answered.items()},
         calls=calls,
@@ -54,7 +51,7 @@ def answer_suites(
 
 
 async def _answer_all(
-    engine: Engine, models: list[str], loop: Loop, cache: ReplyCache, advance: Callable[[int], None]
+    engine: Engine, models: list[str], loop: Loop, cache: ReplyCache, advance: Advance
 ) -> tuple[dict[str, dict[str, Answered]], int, int]:
     """Answers by suite and model. One model after the other: switching adapters empties the engine's prompt cache."""
     answered: dict[str, dict[str, Answered]] = {name: {} for name in loop.suites}

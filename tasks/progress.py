@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 PAGE_SECONDS = 3.0  # between two updates of the page
 LINE_SECONDS = 15.0  # between two lines where no terminal draws a bar
 
-Advance = Callable[[int], None]
+Advance = Callable[[float], None]
 
 
 @contextmanager
@@ -20,13 +20,16 @@ def progress(what: str, total: int) -> Iterator[Advance]:
     """Yield a function that hears how many of `total` are done, as often as it likes."""
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("  {task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip
+        *(TextColumn("  {task.description:<10}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")),
+        *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
     page = create_progress_artifact(progress=0.0, description=what)
     started = shown = printed = time.monotonic()
 
-    def advance(done: int) -> None:
+    def advance(done: float) -> None:
         nonlocal shown, printed
         now = time.monotonic()
         bar.update(line, completed=done)
@@ -36,7 +39,7 @@ def progress(what: str, total: int) -> Iterator[Advance]:
         if not console.is_terminal and now - printed >= LINE_SECONDS:
             rate = done / (now - started)
             left = (total - done) / rate if rate else float("inf")
-            print(f"  {what}: {done}/{total}, {rate:.1f}/s, about {left:.0f} s left", file=sys.stderr, flush=True)
+            print(f"  {what}: {done / total:.0%}, about {left:.0f} s left", file=sys.stderr, flush=True)
             printed = now
 
     with bar:

@@ -17,9 +17,9 @@ from .steps import cached
 
 @task(**cached("train", version=1))
 def train_lora(
-    site: Site, kept: Artifact, seeds: str, prompts: str, base: str, training: Training, seed: int
+    site: Site, kept: Artifact, rehearsal: Artifact, seeds: str, prompts: str, base: str, training: Training, seed: int
 ) -> TrainedAdapter:
-    """Train on the seeds and the kept samples; a killed training goes on from its last checkpoint."""
+    """Train on the seeds, the kept samples and the rehearsal; a killed training goes on from its last checkpoint."""
     from ..core.training.trainer import train_adapter  # torch and transformers load for seconds
 
     loop, store = load_loop(site.loop), ArtifactStore(site.artifacts)
@@ -29,7 +29,10 @@ def train_lora(
         for row in loop.seeds
     ]
     samples.extend(store.samples(kept))
-    identity = digest_of([kept.digest, seeds, prompts, base, training.model_dump(mode="json"), seed])[:32]
+    samples.extend(store.samples(rehearsal))
+    identity = digest_of([kept.digest, rehearsal.digest, seeds, prompts, base, training.model_dump(mode="json"), seed])[
+        :32
+    ]
     work = site.cache / "training" / identity
     with progress("train", 1) as advance:
         trained = train_adapter(

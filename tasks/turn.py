@@ -12,15 +12,17 @@ from ..blocks.tracking import Tracking
 from ..core.artifacts import ArtifactStore
 from ..core.digests import digest_of
 from ..core.errors import BusyError
-from ..core.evaluation.gate import Decision, SuiteScores, decide
+from ..core.evaluation.gate import Decision, decide
+from ..core.evaluation.scores import SuiteScores
 from ..core.loops import Loop, Overrides, find_loop, load_loop
 from ..core.models.encoder import ENCODING
 from ..core.models.store import ModelFiles, ModelStore
-from ..core.rounds import Generated, Report, Results, Round, Sifted, Site, TrainedAdapter, build_report
+from ..core.rounds import Generated, Rehearsed, Report, Results, Round, Sifted, Site, TrainedAdapter, build_report
 from ..core.workspace import explaining_disk_errors, home
 from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
 from .conclude import promote, publish, record_round
 from .generate import teacher_fingerprint, write_samples
+from .rehearse import answer_rehearsal
 from .sift import filter_samples
 from .steps import Steps
 from .train import train_lora
@@ -81,10 +83,14 @@ class Turn:
             encoder=f"{self._model(self._loop.settings.encoder).digest}-{ENCODING}",
         )
 
-    def train(self, sifted: Sifted) -> TrainedAdapter:
+    def rehearse(self) -> Rehearsed:
+        return self._steps.run(answer_rehearsal, prompts=self._loop.rehearsal_digest, engine=self._engine)
+
+    def train(self, sifted: Sifted, rehearsed: Rehearsed) -> TrainedAdapter:
         return self._steps.run(
             train_lora,
             kept=sifted.kept,
+            rehearsal=rehearsed.samples,
             seeds=self._loop.seeds_digest,
             prompts=self._prompt,
             base=self._base.digest,

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from ..errors import WorkspaceError
 from ..workspace import explaining_disk_errors
@@ -48,11 +49,12 @@ class ReplyCache:
 
 
 class CachedChat:
-    """A chat that asks `chat` only what the cache does not hold; counts hits and calls."""
+    """A chat that asks `chat` only what the cache does not hold, equal requests once; counts hits and calls."""
 
     def __init__(self, chat: Chat, cache: ReplyCache) -> None:
         self._chat = chat
         self._cache = cache
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # while somebody asks or waits
         self.hits = 0
         self.calls = 0
         self.completion_tokens = 0
@@ -67,14 +69,15 @@ class CachedChat:
 
     async def __call__(self, request: ChatRequest) -> Reply:
         key = request.key(self._chat.fingerprint)
-        if (kept := self._cache.get(key)) is not None:
-            self.hits += 1
-            return kept
-        reply = await self._chat(request)
-        self._cache.put(key, reply)
-        self.calls += 1
-        self.completion_tokens += reply.completion_tokens
-        return reply
+        async with self._asking.setdefault(key, asyncio.Lock()):
+            if (kept := self._cache.get(key)) is not None:
+                self.hits += 1
+                return kept
+            reply = await self._chat(request)
+            self._cache.put(key, reply)
+            self.calls += 1
+            self.completion_tokens += reply.completion_tokens
+            return reply
 
     async def aclose(self) -> None:
         await self._chat.aclose()
@@ -82,17 +85,30 @@ class CachedChat:
 
 async def ask_all(chat: Chat, requests: Sequence[ChatRequest]) -> AsyncIterator[Reply]:
     """Replies in the order of `requests`, at most `chat.parallel` under way; the first error ends the rest."""
-    window = asyncio.Semaphore(max(1, chat.parallel))
+    todo = iter(enumerate(requests))
+    replies: dict[int, Reply] = {}
+    errors: list[BaseException] = []
+    news = asyncio.Event()
 
-    async def ask(request: ChatRequest) -> Reply:
-        async with window:
-            return await chat(request)
+    async def work() -> None:
+        try:
+            for index, request in todo:
+                replies[index] = await chat(request)
+                news.set()
+        except BaseException as error:  # a cancelled call too, or the one who waits for its reply would wait for ever
+            errors.append(error)
+            news.set()
 
-    pending = [asyncio.ensure_future(ask(request)) for request in requests]
+    workers = [asyncio.ensure_future(work()) for _ in range(min(max(1, chat.parallel), len(requests)))]
     try:
-        for future in pending:
-            yield await future
+        for index in range(len(requests)):
+            while index not in replies:
+                if errors:
+                    raise errors[0]
+                news.clear()
+                await news.wait()
+            yield replies.pop(index)
     finally:
-        for future in pending:
-            future.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from ..digests import digest_of
-from ..errors import TeacherError
+from ..errors import ConfigError, TeacherError
 from .messages import ChatRequest, Reply
 
 RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
@@ -37,6 +37,10 @@ class OpenAIChat:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
+        try:
+            httpx.URL(self.base_url)
+        except httpx.InvalidURL as error:
+            raise ConfigError(f"{base_url}: is no address ({error}); write it as http://host:port/v1") from None
         self.model = model
         self.parallel = parallel
         self.fingerprint = fingerprint or digest_of({"url": self.base_url, "model": model})
@@ -67,7 +71,10 @@ class OpenAIChat:
                     return self._reply(response, request)
                 problem = f"HTTP {response.status_code}: {response.text[:200]}"
                 if response.status_code not in RETRIED:
-                    raise TeacherError(f"{self.base_url}: the model endpoint refused the request ({problem})")
+                    raise TeacherError(
+                        f"{self.base_url}: the model endpoint refused the request ({problem}); "
+                        "check the address, the key and the model's name"
+                    )
                 wait = _retry_after(response) or wait
             if attempt < self._retries:
                 await asyncio.sleep(wait)
@@ -105,20 +112,26 @@ class OpenAIChat:
             if request.messages[-1].role == "assistant":  # llama.cpp repeats the text it went on from
                 text = text.removeprefix(request.messages[-1].content)
             return Reply(
-                text=text,
+                text=_whole(text),
                 finish=finish if finish in ("stop", "length") else "other",
-                prompt_tokens=usage.get("prompt_tokens", 0),
-                completion_tokens=usage.get("completion_tokens", 0),
+                prompt_tokens=usage.get("prompt_tokens") or 0,
+                completion_tokens=usage.get("completion_tokens") or 0,
             )
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise TeacherError(
                 f"{self.base_url}: answered something that is not a chat completion ({response.text[:120]!r})"
             ) from error
 
 
+def _whole(text: str) -> str:
+    """`text` with a sign for half an emoji, which a token limit can leave and no file can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _retry_after(response: httpx.Response) -> float | None:
     """Seconds that a `Retry-After` header asks for, capped; a date in it is not honoured."""
     try:
-        return min(float(response.headers["retry-after"]), LONGEST_WAIT)
+        seconds = float(response.headers["retry-after"])
     except (KeyError, ValueError):
         return None
+    return min(seconds, LONGEST_WAIT) if seconds > 0 else None  # NaN is not above 0 either

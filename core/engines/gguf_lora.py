@@ -44,7 +44,7 @@ def export_lora(adapter: Adapter, base_gguf: Path, target: Path) -> Path:
         writer.add_float32("adapter.lora.alpha", _effective_alpha(config))
         for key, value in sorted(load_file(adapter.folder / "adapter_model.safetensors").items()):
             match = KEY.fullmatch(key)
-            name = names.get_name(f"{match['module']}.weight", try_suffixes=(".weight",)) if match else None
+            name = names.get_name(match["module"]) if match else None
             if match is None or name is None:
                 raise ModelError(f"{adapter.folder}: llama.cpp has no place for `{key}`; train without it")
             tensor, side = f"{name}.weight", match["side"]

@@ -7,21 +7,19 @@ Every suite has to pass, so none of them needs a correction for the others (inte
 Where several items stem from one source, the same test or bound over whole sources has to agree as well.
 """
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import ceil, floor, isfinite, log10
+from math import ceil, floor, log10
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError
 from ..settings import Setting
 from . import statistics as st
+from .scores import Scores, SuiteScores, check_scores
 
 Outcome = Literal["pass", "fail", "unclear"]
-Scores = tuple[float | None, ...]
 
 
 class GateSettings(Setting):
@@ -36,25 +34,6 @@ class GateSettings(Setting):
     max_unscored: float = Field(0.1, ge=0, lt=1, description="share of unscored items above which a suite says nothing")
     interval_level: float = Field(0.95, gt=0.5, lt=1, description="level of the reported intervals")
     resamples: int = Field(10_000, ge=100, le=1_000_000, description="bootstrap and permutation draws")
-
-
-@dataclass(frozen=True, slots=True)
-class SuiteScores:
-    """One suite's scores, all columns in the order of `ids`; None is unscored.
-
-    `groups` names the source of each item, `champion` is None when there is none yet, and `margin`, in units of
-    the score, is the damage a guard must exclude (targets ignore it).
-    """
-
-    name: str
-    role: Literal["target", "guard"]
-    digest: str
-    ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    base: Scores
-    champion: Scores | None
-    candidate: Scores
-    margin: float = 0.0
 
 
 class SuiteFigures(Setting):
@@ -102,7 +81,9 @@ def decide(suites: Sequence[SuiteScores], settings: GateSettings, look: int, see
     unclear leaves it open. Raises ConfigError for suites that cannot be judged together, DataError for scores
     that are no evidence (empty, unpaired, twice the same id, not finite).
     """
-    _check(suites, look)
+    if look < 1:
+        raise ConfigError(f"looks at the holdouts are counted from 1, not {look}")
+    check_scores(suites)
     alpha = st.spent_alpha(settings.alpha, look)
     figures = {suite.name: _figures(suite, settings, alpha, seed) for suite in suites}
     outcomes = {one.outcome for one in figures.values()}
@@ -180,7 +161,7 @@ def _min_detectable(pairs: _Pairs, alpha: float, settings: GateSettings) -> floa
 
 
 def _pairs(suite: SuiteScores) -> _Pairs:
-    columns = {name: _array(scores) for name, scores in _columns(suite)}
+    columns = {name: _array(scores) for name, scores in suite.columns.items()}
     reference = "base" if suite.champion is None else "champion"
     rivals = dict.fromkeys((reference, "base") if suite.role == "guard" else (reference,))
     kept = np.all([~np.isnan(columns[name]) for name in (*rivals, "candidate")], axis=0)
@@ -278,51 +259,3 @@ def _mean(scores: st.Array) -> float | None:
 
 def _array(scores: Scores) -> st.Array:
     return np.array([np.nan if score is None else score for score in scores], dtype=np.float64)
-
-
-def _columns(suite: SuiteScores) -> list[tuple[str, Scores]]:
-    named = (("base", suite.base), ("champion", suite.champion), ("candidate", suite.candidate))
-    return [(name, scores) for name, scores in named if scores is not None]
-
-
-def _check(suites: Sequence[SuiteScores], look: int) -> None:
-    if look < 1:
-        raise ConfigError(f"looks at the holdouts are counted from 1, not {look}")
-    if not any(suite.role == "target" for suite in suites):
-        raise ConfigError("no suite has the role `target`, so nothing can get better; give one suite that role")
-    names = [suite.name for suite in suites]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"two suites are named `{_twice(names)}`; rename one of them")
-    for suite in suites:
-        _check_scores(suite)
-        if suite.role == "guard":
-            _check_margin(suite)
-
-
-def _check_scores(suite: SuiteScores) -> None:
-    n = len(suite.ids)
-    if n == 0:
-        raise DataError(f"suite `{suite.name}` has no items; add some, or remove the suite")
-    if len(set(suite.ids)) < n:
-        raise DataError(f"suite `{suite.name}` has the id `{_twice(suite.ids)}` more than once; ids must be unique")
-    if len(suite.groups) != n:
-        raise DataError(f"suite `{suite.name}` has {n} items but {len(suite.groups)} groups; give each item one")
-    for column, scores in _columns(suite):
-        if len(scores) != n:
-            raise DataError(f"suite `{suite.name}` has {n} items but {len(scores)} scores of {column}; benchmark again")
-        for item, score in zip(suite.ids, scores, strict=True):
-            if score is not None and not isfinite(score):
-                raise DataError(
-                    f"suite `{suite.name}`: item `{item}` has the {column} score {score}, which is no number"
-                )
-
-
-def _check_margin(suite: SuiteScores) -> None:
-    graded = any(score not in (None, 0, 1) for _, scores in _columns(suite) for score in scores)
-    if not isfinite(suite.margin) or suite.margin <= 0 or (suite.margin >= 1 and not graded):
-        limit = "above 0" if graded else "between 0 and 1"
-        raise ConfigError(f"guard suite `{suite.name}` has the margin {suite.margin}; set one {limit}")
-
-
-def _twice(names: Sequence[str]) -> str:
-    return Counter(names).most_common(1)[0][0]

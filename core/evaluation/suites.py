@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 
 from ..digests import digest_of
 from ..errors import DataError
-from ..formats import read_labelled, read_rows
+from ..formats import read_labelled
+from ..labelled import require_known
+from ..rows import read_rows
 from ..settings import Setting
-from ..text import nearest
 from .scorers import ExactLabel, Item, Scorer
 
 
@@ -68,10 +69,10 @@ def read_suite(name: str, settings: SuiteSettings, folder: Path, labels: tuple[s
 
 
 def _labelled(path: Path, labels: tuple[str, ...]) -> list[tuple[int, Item]]:
+    rows = read_labelled(path)
+    require_known(rows, labels, path)
     numbered = []
-    for row in read_labelled(path):
-        if row.label not in labels:
-            raise DataError(f"{path}:{row.line}: unknown label `{row.label}`; {nearest(row.label, labels)}")
+    for row in rows:
         item = Item(id=digest_of(row.text)[:16], prompt=row.text, label=row.label, slice=row.label)
         numbered.append((row.line, item))
     return numbered

@@ -43,21 +43,34 @@ class Order:
 def plan(seeds: Sequence[LabelledText], labels: Sequence[str], settings: Generation, seed: int) -> list[Order]:
     """Spread `settings.samples` evenly over `labels` (the first ones take the remainder).
 
-    No two orders of a label in one group of examples begin alike: what differs between neighbours then
-    stands in the prompt and not in the seed alone, so that each reply is its own in the cache.
+    Half of the samples of a label begin as one of its own seeds does, which keeps them to the point, half with the
+    first word of any seed, which varies them. No two orders in one group of examples begin alike, as long as there
+    are beginnings enough: what differs between neighbours then stands in the prompt and not in the seed alone.
     """
     rng = random.Random(seed)
-    openings = sorted({_opening(row.text, settings.opening_words) for row in seeds})
+    anywhere = sorted({opening(row.text, 1) for row in seeds})
     orders: list[Order] = []
     for position, label in enumerate(labels):
         wanted = settings.samples // len(labels) + (position < settings.samples % len(labels))
         own = [row.text for row in seeds if row.label == label]
+        to_the_point = sorted({opening(text, settings.opening_words) for text in own})
         for start in range(0, wanted, GROUP):
-            shots = tuple(rng.sample(own, min(settings.shots, len(own))))
             size = min(GROUP, wanted - start)
-            begins = rng.sample(openings, size) if size <= len(openings) else rng.choices(openings, k=size)
-            orders.extend(Order(label, shots, opening, rng.randrange(2**31)) for opening in begins)
+            shots = tuple(rng.sample(own, min(settings.shots, len(own))))
+            begins = _draw(rng, to_the_point, size // 2)
+            begins += _draw(rng, [begin for begin in anywhere if begin not in begins], size - len(begins))
+            orders.extend(Order(label, shots, begin, rng.randrange(2**31)) for begin in begins)
     return orders
+
+
+def _draw(rng: random.Random, among: Sequence[str], size: int) -> list[str]:
+    """`size` of `among`, each once where there are enough of them."""
+    return rng.sample(among, size) if size <= len(among) else rng.choices(among or [""], k=size)
+
+
+def opening(text: str, words: int) -> str:
+    """The first `words` words of a text."""
+    return " ".join(text.split()[:words])
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,3 @@ class Classifying:
         text = (order.opening + reply.text if continued else reply.text).strip().strip('"“”').strip()
         controls = {"category": order.label, "opening": order.opening, "finish": reply.finish}
         return self.sample(text, order.label, controls=controls, **provenance)
-
-
-def _opening(text: str, words: int) -> str:
-    return " ".join(text.split()[:words])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,11 @@ from ..settings import Setting
 from ..text import normalised, words
 
 Array = NDArray[np.float32]
+
+MACHINE_TALK = (
+    "as an ai", "language model", "customer message", "here is a", "here's a", "the customer", "topic:",
+    "i can help you", "how can i help", "we can help you",
+)  # fmt: skip
 
 
 class FunnelContext:
@@ -47,19 +53,7 @@ class Rules(Setting):
     min_words: int = Field(3, ge=0, description="fewest words")
     max_words: int = Field(80, ge=1, description="most words")
     banned: tuple[str, ...] = Field(
-        (
-            "as an ai",
-            "language model",
-            "customer message",
-            "here is a",
-            "here's a",
-            "the customer",
-            "topic:",
-            "i can help you",
-            "how can i help",
-            "we can help you",
-        ),  # fmt: skip
-        description="phrases that give away a machine, the prompt, or the other side of the desk",
+        MACHINE_TALK, description="phrases that give away a machine, the prompt, or the other side of the desk"
     )
     allow_cut: bool = Field(False, description="keep texts that ended at the token limit")
     max_repetition: float = Field(0.35, ge=0, le=1, description="largest share of word pairs that stood before")
@@ -79,12 +73,17 @@ class Rules(Setting):
         if sample.controls.get("finish") == "length" and not self.allow_cut:
             return "cut_off"
         folded = normalised(text)
-        if any(phrase in folded for phrase in self.banned) or (sample.label and sample.label.casefold() in folded):
+        if any(phrase.casefold() in folded for phrase in (*self.banned, *_code_names(sample))):
             return "debris"
-        pairs = list(zip(found, found[1:], strict=False))
+        pairs = list(pairwise(found))
         if pairs and 1 - len(set(pairs)) / len(pairs) > self.max_repetition:
             return "repetition"
         return None
+
+
+def _code_names(sample: Sample) -> list[str]:
+    """The label, if it is written as nobody writes in a message: `move_house`, but not `refund`."""
+    return [sample.label] if sample.label and "_" in sample.label else []
 
 
 class ExactDuplicates(Setting):

@@ -57,10 +57,10 @@ def train_adapter(
     with explaining_disk_errors(checkpoints):
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.perf_counter() - started
-    network.peft_config["default"].base_model_name_or_path = base.name  # a path would change the digest by machine
     with writing(target) as folder:
         network.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's unfilled model card
+        _name_base(folder / "adapter_config.json", base.name)
     losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
     tail = losses[-max(1, len(losses) // 10) :]
     first = int(last.name.rpartition("-")[2]) if last else 0
@@ -162,6 +162,13 @@ def _arguments(settings: Training, rows: int, checkpoints: Path, seed: int) -> A
         dataloader_pin_memory=False,
         label_names=["targets"],
     )
+
+
+def _name_base(config: Path, name: str) -> None:
+    """Put the base's name in place of its path, which would change the adapter's digest from machine to machine."""
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = name
+    config.write_text(json.dumps(settings, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -15,17 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelwork.core.errors import DataError
 from wheelwork.core.formats import (
-    KINDS,
     LABEL,
     TEXT,
     Format,
     LabelledText,
     detect,
     read_labelled,
-    read_rows,
     read_samples,
     write_samples,
 )
+from wheelwork.core.rows import KINDS, read_rows
 from wheelwork.core.samples import Message, Role, Sample, write_parquet
 
 AWKWARD = [

@@ -11,7 +11,8 @@ from hypothesis import settings as effort
 from hypothesis import strategies as some
 from pydantic import ValidationError
 from wheelwork.core.errors import ConfigError, DataError
-from wheelwork.core.evaluation.gate import Decision, GateSettings, SuiteScores, decide
+from wheelwork.core.evaluation.gate import Decision, GateSettings, decide
+from wheelwork.core.evaluation.scores import SuiteScores
 from wheelwork.core.evaluation.statistics import mcnemar_from_counts, spent_alpha
 
 GATE = GateSettings(resamples=500)

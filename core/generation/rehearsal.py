@@ -1,0 +1,32 @@
+"""General prompts that the base answers itself: training on them keeps what it could do before.
+
+The adapter then learns to answer with a label where the loop's prompt asks for one, and as the base does elsewhere
+(rehearsal by self-distillation, Huang et al. 2024).
+"""
+
+from collections.abc import Sequence
+
+from ..chat.messages import ChatRequest, Reply
+from ..samples import Message, Sample
+
+MAX_TOKENS = 24
+
+
+def rehearse(prompt: str) -> ChatRequest:
+    """The call that has the base answer one prompt."""
+    return ChatRequest(messages=(Message(role="user", content=prompt),), max_tokens=MAX_TOKENS)
+
+
+def rehearsed(prompts: Sequence[str], replies: Sequence[Reply], source: str) -> list[Sample]:
+    """The answered prompts as samples; empty answers are left out."""
+    return [
+        Sample.make(
+            (Message(role="user", content=prompt), Message(role="assistant", content=reply.text.strip())),
+            task="rehearsal",
+            origin="teacher",
+            source=source,
+            controls={"finish": reply.finish},
+        )
+        for prompt, reply in zip(prompts, replies, strict=True)
+        if reply.text.strip()
+    ]

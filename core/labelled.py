@@ -1,0 +1,51 @@
+"""Labelled rows checked against each other, so that a mistake is told in the user's own files and lines."""
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from .errors import ConfigError, DataError, LeakError
+from .formats import LabelledText
+from .text import nearest, normalised
+
+
+def check_labels(labels: Collection[str], where: Path) -> None:
+    """Raises ConfigError for labels that no prompt can list: fewer than two, empty, with a comma or a line break."""
+    if len(labels) < 2:
+        raise ConfigError(f"{where}: a classifier needs at least two labels, found {len(labels)}")
+    if odd := [label for label in labels if not label.strip() or "\n" in label or "," in label]:
+        raise ConfigError(f"{where}: the label {odd[0]!r} is empty or has a comma or a line break; rename it")
+
+
+def require_known(rows: Iterable[LabelledText], labels: Collection[str], path: Path) -> None:
+    """Raises DataError for a row of `path` whose label is not one of `labels`, with the nearest of them."""
+    for row in rows:
+        if row.label not in labels:
+            raise DataError(f"{path}:{row.line}: unknown label `{row.label}`; {nearest(row.label, labels)}")
+
+
+def distinct(rows: Iterable[LabelledText], path: Path) -> list[LabelledText]:
+    """`rows` without repeats of a text. Raises DataError for the same text under two labels."""
+    seen: dict[str, LabelledText] = {}
+    for row in rows:
+        twin = seen.setdefault(normalised(row.text), row)
+        if twin.label != row.label:
+            raise DataError(
+                f"{path}:{row.line}: the same text has the label `{twin.label}` in line {twin.line} and "
+                f"`{row.label}` here; keep one of them"
+            )
+    return list(seen.values())
+
+
+def refuse_leaks(
+    held_out: Iterable[tuple[int, str]], held_out_path: Path, seeds: Iterable[LabelledText], seeds_path: Path
+) -> None:
+    """Raises LeakError when a held-out text, given with its line, is also a seed but for case and spacing."""
+    known = {normalised(seed.text): seed for seed in seeds}
+    leaks = [(line, known[text]) for line, said in held_out if (text := normalised(said)) in known]
+    if leaks:
+        (line, seed), others = leaks[0], len(leaks) - 1
+        raise LeakError(
+            f"{held_out_path}:{line}: this held-out row is also the seed in {seeds_path}:{seed.line}"
+            + (f", and {others} more held-out rows are seeds too" if others else "")
+            + "; keep each in one of the files, then run the command again"
+        )

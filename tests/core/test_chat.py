@@ -1,0 +1,242 @@
+"""The client of chat endpoints: what it sends, what it tries again, and what it tells when that does not help."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+from wheelwork.core.chat.cache import ask_all
+from wheelwork.core.chat.messages import ChatRequest, Reply
+from wheelwork.core.chat.openai import OpenAIChat
+from wheelwork.core.errors import ConfigError, TeacherError
+from wheelwork.core.samples import Message
+from wheelwork.tests.fakes import impatiently
+
+URL = "http://teacher.test/v1"
+Answer = httpx.Response | type[httpx.TransportError]
+
+
+def ask(text: str = "hi", **rest: Any) -> ChatRequest:
+    return ChatRequest(messages=(Message(role="user", content=text),), **rest)
+
+
+def said(text: Any, finish: str = "stop", **rest: Any) -> httpx.Response:
+    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": finish}
+    return httpx.Response(200, content=json.dumps({"choices": [choice], **rest}))
+
+
+class Endpoint:
+    """Gives `answers` one after the other, the last one for ever, and keeps the requests it got."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = list(answers)
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, httpx.Response):
+            return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+        raise answer("gone", request=request)
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [json.loads(request.content) for request in self.requests]
+
+
+def chat(endpoint: Callable[[httpx.Request], Any], **settings: Any) -> OpenAIChat:
+    settings = {"backoff": 0, "api_key": "s3cret"} | settings
+    return OpenAIChat(URL, "big", transport=httpx.MockTransport(endpoint), **settings)
+
+
+def call(endpoint: Endpoint, request: ChatRequest | None = None, **settings: Any) -> Reply:
+    return impatiently(chat(endpoint, **settings)(request or ask()))[0]
+
+
+def test_the_whole_request_is_sent_with_the_key() -> None:
+    endpoint = Endpoint(said("yes"))
+    request = ask("hello", max_tokens=9, temperature=0.5, top_p=0.9, seed=4)
+    call(endpoint, request, extra={"lora": [{"id": 0, "scale": 1.0}]})
+    (sent,) = endpoint.requests
+    assert (sent.method, str(sent.url)) == ("POST", "http://teacher.test/v1/chat/completions")
+    assert sent.headers["authorization"] == "Bearer s3cret"
+    assert endpoint.bodies == [
+        {
+            "model": "big",
+            "messages": [{"role": "user", "content": "hello"}],
+            "max_tokens": 9,
+            "temperature": 0.5,
+            "top_p": 0.9,
+            "seed": 4,
+            "lora": [{"id": 0, "scale": 1.0}],
+        }
+    ]
+
+
+def test_an_endpoint_without_a_key_gets_no_authorization() -> None:
+    endpoint = Endpoint(said("yes"))
+    call(endpoint, api_key="")
+    assert "authorization" not in endpoint.requests[0].headers
+
+
+def test_stop_and_json_schema_are_sent() -> None:
+    endpoint, schema = Endpoint(said("{}")), {"type": "object"}
+    call(endpoint, ask(stop=("\n", "END"), json_schema=schema))
+    assert endpoint.bodies[0]["stop"] == ["\n", "END"]
+    assert endpoint.bodies[0]["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "reply", "schema": schema, "strict": True},
+    }
+
+
+def test_the_reply_carries_text_finish_and_tokens() -> None:
+    usage = {"prompt_tokens": 11, "completion_tokens": 3}
+    reply = call(Endpoint(said("a b c", "length", usage=usage)))
+    assert reply == Reply(text="a b c", finish="length", prompt_tokens=11, completion_tokens=3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reply"),
+    [
+        (said(None, "tool_calls"), Reply(text="", finish="other")),
+        (said("x", "stop", usage=None), Reply(text="x")),
+        (said("x", "stop", usage={"prompt_tokens": None}), Reply(text="x")),
+        (said("half \ud83d", "length"), Reply(text="half \ufffd", finish="length")),  # cut within an emoji
+    ],
+)
+def test_what_endpoints_leave_out_or_cut_is_no_error(answer: httpx.Response, reply: Reply) -> None:
+    assert call(Endpoint(answer)) == reply
+
+
+@pytest.mark.parametrize(
+    ("answered", "kept"),
+    [("My Wi-Fi is gone", " is gone"), (" is gone", " is gone"), ("Is My Wi-Fi gone", "Is My Wi-Fi gone")],
+)
+def test_an_echo_of_the_text_to_go_on_from_is_cut(answered: str, kept: str) -> None:
+    request = ChatRequest(
+        messages=(Message(role="user", content="Write."), Message(role="assistant", content="My Wi-Fi"))
+    )
+    assert call(Endpoint(said(answered)), request).text == kept
+
+
+def test_only_a_continuation_is_cut() -> None:
+    assert call(Endpoint(said("hi there")), ask("hi")).text == "hi there"
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        *(httpx.Response(status) for status in (408, 429, 500, 502, 503, 504)),
+        httpx.ReadTimeout,
+        httpx.ConnectTimeout,
+        httpx.ConnectError,
+        httpx.RemoteProtocolError,
+        httpx.ReadError,
+    ],
+)
+def test_what_may_pass_is_tried_again(trouble: Answer) -> None:
+    endpoint = Endpoint(trouble, trouble, said("at last"))
+    assert call(endpoint).text == "at last"
+    assert len(endpoint.requests) == 3
+    assert endpoint.bodies[0] == endpoint.bodies[2]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "what"), [(httpx.Response(503, text="busy"), "HTTP 503: busy"), (httpx.ReadTimeout, "ReadTimeout")]
+)
+def test_what_does_not_pass_is_told_after_the_last_try(trouble: Answer, what: str) -> None:
+    endpoint = Endpoint(trouble)
+    with pytest.raises(TeacherError, match=rf"^{URL}: no answer after 3 tries \({what}.*check that the endpoint is up"):
+        call(endpoint, retries=2)
+    assert len(endpoint.requests) == 3
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 301])
+def test_a_refusal_is_told_at_once(status: int) -> None:
+    endpoint = Endpoint(httpx.Response(status, text="no such key"))
+    with pytest.raises(TeacherError, match=rf"{URL}: .*refused .*HTTP {status}: no such key.*check"):
+        call(endpoint)
+    assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7), ("0.5", 0.5), ("3600", 60), ("inf", 60), ("-5", 0), ("nan", 0), ("soon", 0)]
+)
+def test_retry_after_is_honoured_up_to_a_minute(header: str, seconds: float) -> None:
+    endpoint = Endpoint(httpx.Response(429, headers={"retry-after": header}), said("yes"))
+    reply, took = impatiently(chat(endpoint)(ask()))
+    assert reply.text == "yes"
+    assert took == pytest.approx(seconds, abs=0.2)
+
+
+def test_the_waits_between_tries_grow() -> None:
+    times: list[float] = []
+
+    def busy(request: httpx.Request) -> httpx.Response:
+        times.append(asyncio.get_running_loop().time())
+        return httpx.Response(503)
+
+    with pytest.raises(TeacherError):
+        impatiently(chat(busy, backoff=1, retries=8)(ask()))
+    waits = [after - before for before, after in pairwise(times)]
+    for wait, longest in zip(waits, (1, 2, 4, 8, 16, 32, 60, 60), strict=True):
+        assert longest / 2.2 <= wait <= longest + 0.2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>welcome</html>",
+        b"[1]",
+        b"null",
+        b"{}",
+        b'{"choices": []}',
+        b'{"choices": [{}]}',
+        b'{"choices": ["x"]}',
+        b'{"choices": [{"message": null}]}',
+        b'{"choices": [{"message": {"content": ["a"]}}]}',
+        b'{"choices": [{"message": {"content": "a"}}], "usage": [1]}',
+        b'{"choices": [{"message": {"content": "a"}}], "usage": {"prompt_tokens": "many"}}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
+)
+def test_a_body_that_is_no_chat_completion_is_told(body: bytes) -> None:
+    with pytest.raises(TeacherError, match=rf"^{URL}: answered something that is not a chat completion"):
+        call(Endpoint(httpx.Response(200, content=body)))
+
+
+@pytest.mark.parametrize("url", ["http://[::1/v1", "http://host:many/v1"])
+def test_an_address_that_is_none_is_refused_at_the_door(url: str) -> None:
+    with pytest.raises(ConfigError, match="is no address"):
+        OpenAIChat(url, "big")
+
+
+def test_a_fingerprint_tells_endpoints_and_models_apart() -> None:
+    assert OpenAIChat(URL, "big").fingerprint == OpenAIChat(URL + "/", "big").fingerprint
+    assert len({OpenAIChat(u, m).fingerprint for u in (URL, URL + "2") for m in ("big", "small")}) == 4
+    assert OpenAIChat(URL, "big", fingerprint="weights").fingerprint == "weights"
+
+
+@pytest.mark.parametrize(("parallel", "calls", "most"), [(1, 5, 1), (3, 10, 3), (8, 4, 4)])
+def test_no_more_calls_are_under_way_than_parallel(parallel: int, calls: int, most: int) -> None:
+    under_way, seen = 0, []
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        nonlocal under_way
+        under_way += 1
+        seen.append(under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        return said(json.loads(request.content)["messages"][0]["content"])
+
+    async def all_of(requests: Iterable[ChatRequest]) -> list[str]:
+        return [reply.text async for reply in ask_all(chat(slow, parallel=parallel), list(requests))]
+
+    texts = [str(number) for number in range(calls)]
+    assert impatiently(all_of(map(ask, texts)))[0] == texts
+    assert max(seen) == most

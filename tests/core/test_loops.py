@@ -1,0 +1,274 @@
+"""Loops: what a folder must hold, and for every mistake in it the file, the line and the remedy."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from wheelwork.core.engines.llamacpp import LlamaCpp
+from wheelwork.core.engines.transformers import Transformers
+from wheelwork.core.errors import ConfigError, DataError, LeakError, UserError
+from wheelwork.core.loops import Overrides, find_loop, load_loop
+from wheelwork.core.models.store import ModelFiles
+
+Rows = list[dict[str, Any]]
+SEEDS: Rows = [
+    {"text": "no light on the modem", "label": "offline"},
+    {"text": "the bill is wrong", "label": "billing"},
+    {"text": "modem is dead", "label": "offline"},
+]
+HELD_OUT: Rows = [{"text": "box shows red", "label": "offline"}, {"text": "charged twice", "label": "billing"}]
+GENERAL: Rows = [{"prompt": "What is 2 + 2?", "answers": ["4", "four"]}]
+LABELS = {"offline": "no connection", "billing": "money"}
+GUARD = {"role": "guard", "path": "general.jsonl", "scorer": {"kind": "matches"}, "prompt": "plain", "margin": 0.1}
+
+
+def jsonl(path: Path, rows: Rows) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def a_loop(
+    folder: Path,
+    *,
+    seeds: Rows = SEEDS,
+    held_out: Rows = HELD_OUT,
+    labels: Any = LABELS,
+    suites: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Path:
+    folder.mkdir(exist_ok=True)
+    suites = {"holdout": {"role": "target", "path": "holdout.jsonl"}, "general": GUARD} if suites is None else suites
+    config = {"name": "small", "task": {"kind": "classify", "labels": "labels.yaml"}, "suites": suites} | settings
+    (folder / "loop.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    (folder / "labels.yaml").write_text(yaml.safe_dump(labels, sort_keys=False), encoding="utf-8")
+    jsonl(folder / "seeds.jsonl", seeds)
+    jsonl(folder / "holdout.jsonl", held_out)
+    jsonl(folder / "general.jsonl", GENERAL)
+    return folder
+
+
+def complaint(folder: Path, kind: type[UserError]) -> str:
+    """What loading says, with the folder cut out."""
+    with pytest.raises(kind) as caught:
+        load_loop(folder)
+    assert type(caught.value) is kind
+    assert caught.value.exit_code == 2
+    return str(caught.value).replace(f"{folder}/", "")
+
+
+def test_a_folder_becomes_a_loop(tmp_path: Path) -> None:
+    loop = load_loop(a_loop(tmp_path))
+    assert loop.name == "small"
+    assert loop.labels == LABELS
+    assert [(seed.line, seed.text, seed.label) for seed in loop.seeds][2] == (3, "modem is dead", "offline")
+    assert [item.prompt for item in loop.suites["holdout"].items] == ["box shows red", "charged twice"]
+    assert loop.suites["general"].settings.margin == 0.1
+
+
+def test_labels_may_stand_in_the_loop_itself_or_lack_a_description(tmp_path: Path) -> None:
+    inline = a_loop(tmp_path / "inline", task={"kind": "classify", "labels": LABELS})
+    assert load_loop(inline).labels == LABELS
+    bare = a_loop(tmp_path / "bare", labels={"offline": None, "billing": ""})
+    assert load_loop(bare).labels == {"offline": "offline", "billing": "billing"}
+
+
+def test_the_same_seed_twice_counts_once(tmp_path: Path) -> None:
+    again = {"text": "Modem is DEAD!", "label": "offline"}
+    assert [seed.line for seed in load_loop(a_loop(tmp_path, seeds=[*SEEDS, again])).seeds] == [1, 2, 3]
+
+
+# mistakes in the settings
+
+
+def test_a_folder_or_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none: there is no such folder; `wheelwork init .*none` makes a loop there"):
+        load_loop(tmp_path / "none")
+    assert complaint(tmp_path, ConfigError).startswith("loop.yaml: there is no such file; `wheelwork init`")
+
+
+@pytest.mark.parametrize("file", ["seeds.jsonl", "holdout.jsonl", "general.jsonl"])
+def test_a_file_of_rows_that_is_not_there(tmp_path: Path, file: str) -> None:
+    (a_loop(tmp_path) / file).unlink()
+    assert complaint(tmp_path, DataError) == f"{file}: there is no such file; check its name"
+
+
+def test_labels_that_are_not_there_or_no_mapping(tmp_path: Path) -> None:
+    a_loop(tmp_path, labels=["offline", "billing"])
+    assert complaint(tmp_path, ConfigError) == "labels.yaml: expected lines of `label: description`"
+    (tmp_path / "labels.yaml").unlink()
+    assert complaint(tmp_path, ConfigError).startswith("labels.yaml: there is no such file")
+
+
+def test_a_syntax_error_is_named_by_its_line(tmp_path: Path) -> None:
+    (a_loop(tmp_path) / "loop.yaml").write_text("name: small\ntask: {kind: classify\nsuites: x\n")
+    assert complaint(tmp_path, ConfigError).startswith("loop.yaml:3: this is not valid YAML: ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"generat": {}}, "unknown key `generat`; did you mean `generate`?"),
+        ({"suites": {"t": {"role": "target", "pth": "x"}}}, "unknown key `suites.t.pth`; did you mean `path`?"),
+        ({"funnel": {"filters": [{"kind": "rules", "min_word": 2}]}}, "min_word`; did you mean `min_words`?"),
+        ({"teacher": {"kind": "openai", "base_url": "ftp://x", "model": "m"}}, "`teacher.openai.base_url`"),
+        ({"engine": {"kind": "llamacp"}}, "`engine`: input tag 'llamacp'"),
+        ({"name": "a b"}, "`name`: string should match pattern"),
+        ({"suites": {}}, "`suites`: dictionary should have at least 1 item"),
+        ({"suites": {"general": GUARD}}, "`suites`: at least one suite needs `role: target`"),
+        ({"suites": {"g": GUARD | {"margin": 0}}}, "`suites.g`: a guard needs a `margin` above 0, such as 0.1"),
+        ({"suites": {"g": {"role": "guard", "path": "x"}}}, "`suites.g`: a guard needs a `margin` above 0"),
+        ({"suites": {"t": {"role": "target", "path": "x", "margin": 0.1}}}, "a target has no `margin`"),
+        ({"language": "tlh"}, "there is no template `tlh/classify/continue.md`; put one into"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_named(tmp_path: Path, settings: dict[str, Any], says: str) -> None:
+    assert says in complaint(a_loop(tmp_path, **settings), ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ({"offline": "x"}, "labels.yaml: a classifier needs at least two labels, found 1"),
+        ({"offline": "x", "a, b": "y"}, "labels.yaml: the label 'a, b' is empty or has a comma or a line break"),
+        ({"offline": "x", " ": "y"}, "labels.yaml: the label ' ' is empty"),
+        ({"offline": "x", "a\nb": "y"}, "labels.yaml: the label 'a\\nb' is empty or has a comma or a line break"),
+    ],
+)
+def test_labels_that_no_prompt_can_list(tmp_path: Path, labels: dict[str, str], says: str) -> None:
+    assert says in complaint(a_loop(tmp_path, labels=labels), ConfigError)
+
+
+# mistakes in the rows
+
+
+@pytest.mark.parametrize(
+    ("seeds", "says"),
+    [
+        ([], "seeds.jsonl: the file has no rows; add some"),
+        ([*SEEDS, {"text": "x", "label": "ofline"}], "seeds.jsonl:4: unknown label `ofline`; did you mean `offline`?"),
+        ([*SEEDS, {"text": "x", "label": "zz"}], "seeds.jsonl:4: unknown label `zz`; known here: offline, billing"),
+        (SEEDS[:1], "seeds.jsonl: no seed for the label `billing`; write at least one row for each label"),
+        ([*SEEDS, {"text": "The bill is wrong.", "label": "offline"}],
+         "seeds.jsonl:4: the same text has the label `billing` in line 2 and `offline` here; keep one of them"),
+        ([*SEEDS, {"text": "x"}], "seeds.jsonl:4: `label` is missing"),
+    ],
+)  # fmt: skip
+def test_wrong_seeds_are_named_by_their_line(tmp_path: Path, seeds: Rows, says: str) -> None:
+    assert complaint(a_loop(tmp_path, seeds=seeds), DataError).startswith(says)
+
+
+@pytest.mark.parametrize("file", ["seeds.jsonl", "holdout.jsonl", "general.jsonl"])
+def test_a_line_that_is_no_json_is_named(tmp_path: Path, file: str) -> None:
+    path = a_loop(tmp_path) / file
+    path.write_text(path.read_text() + "\n{'text'}\n")
+    line = len(path.read_text().splitlines())
+    assert complaint(tmp_path, DataError).startswith(f"{file}:{line}: this line is not JSON")
+
+
+@pytest.mark.parametrize(
+    ("held_out", "says"),
+    [
+        ([], "holdout.jsonl: the file has no rows"),
+        ([*HELD_OUT, {"text": "x", "label": "biling"}], "holdout.jsonl:3: unknown label `biling`; did you mean"),
+        ([*HELD_OUT, HELD_OUT[0]], "holdout.jsonl:3: the same row as line 1; remove one of them"),
+    ],
+)  # fmt: skip
+def test_wrong_held_out_rows_are_named_by_their_line(tmp_path: Path, held_out: Rows, says: str) -> None:
+    assert complaint(a_loop(tmp_path, held_out=held_out), DataError).startswith(says)
+
+
+def test_a_held_out_row_that_is_also_a_seed_names_both_lines(tmp_path: Path) -> None:
+    a_loop(tmp_path, held_out=[*HELD_OUT, {"text": "MODEM is dead!", "label": "offline"}])
+    assert complaint(tmp_path, LeakError) == (
+        "holdout.jsonl:3: this held-out row is also the seed in seeds.jsonl:3; "
+        "keep each in one of the files, then run the command again"
+    )
+
+
+def test_further_leaks_are_counted(tmp_path: Path) -> None:
+    a_loop(tmp_path, held_out=[*HELD_OUT, *SEEDS])
+    says = complaint(tmp_path, LeakError)
+    assert says.startswith("holdout.jsonl:3: this held-out row is also the seed in seeds.jsonl:1, and 2 more held-out")
+
+
+def test_a_guard_must_not_hold_a_seed_either(tmp_path: Path) -> None:
+    a_loop(tmp_path, seeds=[*SEEDS, {"text": "what is 2 + 2", "label": "billing"}])
+    assert "general.jsonl:1: this held-out row is also the seed in seeds.jsonl:4" in complaint(tmp_path, LeakError)
+
+
+# what one run may change, and what names a loop's content
+
+
+def test_overrides_change_the_run_and_not_the_loop(tmp_path: Path) -> None:
+    folder = a_loop(tmp_path, generate={"samples": 30, "shots": 2})
+    assert load_loop(folder).settings.generate.samples == 30
+    changed = load_loop(folder, Overrides(samples=7)).settings.generate
+    assert (changed.samples, changed.shots) == (7, 2)
+    assert load_loop(folder, Overrides(samples=0)).settings.generate.samples == 0
+    assert load_loop(folder, Overrides(seed=3)).digest == load_loop(folder).digest
+
+
+def test_the_digest_changes_with_everything_that_a_round_depends_on(tmp_path: Path) -> None:
+    def digest(name: str, **changes: Any) -> str:
+        return load_loop(a_loop(tmp_path / name, **changes)).digest
+
+    same = digest("a")
+    assert digest("b") == same
+    others = [
+        digest("c", labels=LABELS | {"billing": "all about money"}),
+        digest("order", labels=dict(reversed(LABELS.items()))),
+        digest("d", seeds=SEEDS[:2]),
+        digest("e", held_out=HELD_OUT[:1]),
+        digest("f", train={"epochs": 1}),
+    ]
+    own = a_loop(tmp_path / "g") / "prompts" / "en" / "classify" / "continue.md"
+    own.parent.mkdir(parents=True)
+    head = "name: continue\ntask: classify\nlanguage: en\npurpose: x\nvariables: [setting, topic, shots, opening]"
+    own.write_text(
+        f"---\n{head}\n---\n" + "# user\n{{ setting }} {{ topic }} {{ shots }}\n# assistant\n{{ opening }}\n"
+    )
+    others.append(load_loop(tmp_path / "g").digest)
+    assert len({same, *others}) == 1 + len(others)
+
+
+def test_the_template_goes_by_the_teacher_unless_it_is_named(tmp_path: Path) -> None:
+    teacher = {"kind": "openai", "base_url": "http://t.test/v1", "model": "big"}
+    named = [
+        load_loop(a_loop(tmp_path / "a")).writing().write.head.name,
+        load_loop(a_loop(tmp_path / "b", teacher=teacher)).writing().write.head.name,
+        load_loop(a_loop(tmp_path / "c", generate={"template": "write"})).writing().write.head.name,
+    ]
+    assert named == ["continue", "write", "write"]
+
+
+def test_a_model_in_the_folder_goes_before_a_name(tmp_path: Path) -> None:
+    loop = load_loop(a_loop(tmp_path))
+    (tmp_path / "own.gguf").touch()
+    assert loop.model_ref("own.gguf") == str(tmp_path / "own.gguf")
+    assert loop.model_ref("smollm2-135m-instruct") == "smollm2-135m-instruct"
+
+
+@pytest.mark.parametrize(("gguf", "kind"), [(Path("m.gguf"), LlamaCpp), (None, Transformers)])
+def test_the_engine_fits_the_files_unless_it_is_named(tmp_path: Path, gguf: Path | None, kind: type) -> None:
+    files = ModelFiles("m", tmp_path, gguf, "digest")
+    assert type(load_loop(a_loop(tmp_path / "a")).engine_for(files)) is kind
+    named = load_loop(a_loop(tmp_path / "b", engine={"kind": "transformers"}))
+    assert type(named.engine_for(files)) is Transformers
+
+
+def test_the_packaged_scenario_loads_by_its_name() -> None:
+    loop = load_loop(find_loop("home_broadband"))
+    assert loop.name == "home_broadband"
+    assert len(loop.labels) == 12
+    assert {name: suite.settings.role for name, suite in loop.suites.items()} == {
+        "holdout": "target",
+        "retention": "guard",
+    }
+
+
+def test_a_folder_of_the_user_goes_before_a_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_loop("home_broadband").is_absolute()
+    (tmp_path / "home_broadband").mkdir()
+    assert find_loop("home_broadband") == Path("home_broadband")
