@@ -37,15 +37,15 @@ def distinct(rows: Iterable[LabelledText], path: Path) -> list[LabelledText]:
 
 
 def refuse_leaks(
-    held_out: Iterable[tuple[int, str]], held_out_path: Path, seeds: Iterable[LabelledText], seeds_path: Path
+    held_out: Iterable[tuple[int, str]], held_out_path: Path, trained_on: Iterable[LabelledText], trained_path: Path
 ) -> None:
-    """Raises LeakError when a held-out text, given with its line, is also a seed but for case and spacing."""
-    known = {normalised(seed.text): seed for seed in seeds}
+    """Raises LeakError when a held-out text, given with its line, is also trained on, but for case and spacing."""
+    known = {normalised(row.text): row for row in trained_on}
     leaks = [(line, known[text]) for line, said in held_out if (text := normalised(said)) in known]
     if leaks:
-        (line, seed), others = leaks[0], len(leaks) - 1
+        (line, row), others = leaks[0], len(leaks) - 1
         raise LeakError(
-            f"{held_out_path}:{line}: this held-out row is also the seed in {seeds_path}:{seed.line}"
-            + (f", and {others} more held-out rows are seeds too" if others else "")
-            + "; keep each in one of the files, then run the command again"
+            f"{held_out_path}:{line}: this held-out row also stands in {trained_path}:{row.line}, which is trained on"
+            + (f" (and so do {others} more)" if others else "")
+            + "; keep each row in one of the files, then run the command again"
         )

@@ -21,6 +21,7 @@ SEEDS: Rows = [
 HELD_OUT: Rows = [{"text": "box shows red", "label": "offline"}, {"text": "charged twice", "label": "billing"}]
 GENERAL: Rows = [{"prompt": "What is 2 + 2?", "answers": ["4", "four"]}]
 LABELS = {"offline": "no connection", "billing": "money"}
+TARGET = {"role": "target", "path": "holdout.jsonl"}
 GUARD = {"role": "guard", "path": "general.jsonl", "scorer": {"kind": "matches"}, "prompt": "plain", "margin": 0.1}
 
 
@@ -38,7 +39,7 @@ def a_loop(
     **settings: Any,
 ) -> Path:
     folder.mkdir(exist_ok=True)
-    suites = {"holdout": {"role": "target", "path": "holdout.jsonl"}, "general": GUARD} if suites is None else suites
+    suites = {"holdout": TARGET, "general": GUARD} if suites is None else suites
     config = {"name": "small", "task": {"kind": "classify", "labels": "labels.yaml"}, "suites": suites} | settings
     (folder / "loop.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (folder / "labels.yaml").write_text(yaml.safe_dump(labels, sort_keys=False), encoding="utf-8")
@@ -181,20 +182,34 @@ def test_wrong_held_out_rows_are_named_by_their_line(tmp_path: Path, held_out: R
 def test_a_held_out_row_that_is_also_a_seed_names_both_lines(tmp_path: Path) -> None:
     a_loop(tmp_path, held_out=[*HELD_OUT, {"text": "MODEM is dead!", "label": "offline"}])
     assert complaint(tmp_path, LeakError) == (
-        "holdout.jsonl:3: this held-out row is also the seed in seeds.jsonl:3; "
-        "keep each in one of the files, then run the command again"
+        "holdout.jsonl:3: this held-out row also stands in seeds.jsonl:3, which is trained on; "
+        "keep each row in one of the files, then run the command again"
     )
 
 
 def test_further_leaks_are_counted(tmp_path: Path) -> None:
     a_loop(tmp_path, held_out=[*HELD_OUT, *SEEDS])
     says = complaint(tmp_path, LeakError)
-    assert says.startswith("holdout.jsonl:3: this held-out row is also the seed in seeds.jsonl:1, and 2 more held-out")
+    assert says.startswith("holdout.jsonl:3: this held-out row also stands in seeds.jsonl:1")
+    assert "(and so do 2 more)" in says
 
 
 def test_a_guard_must_not_hold_a_seed_either(tmp_path: Path) -> None:
     a_loop(tmp_path, seeds=[*SEEDS, {"text": "what is 2 + 2", "label": "billing"}])
-    assert "general.jsonl:1: this held-out row is also the seed in seeds.jsonl:4" in complaint(tmp_path, LeakError)
+    assert "general.jsonl:1: this held-out row also stands in seeds.jsonl:4" in complaint(tmp_path, LeakError)
+
+
+@pytest.mark.parametrize(
+    ("rehearsal", "kind", "says"),
+    [
+        ([{"prompt": "Why?"}, {"prompt": "WHAT is 2 + 2"}], LeakError, "general.jsonl:1: this held-out row also"),
+        ([{"prompt": "Why?"}, {"prompt": " "}], DataError, "rehearsal.jsonl:2: `prompt` is missing or empty"),
+        ([{"prompt": "Why?"}, {"question": "What?"}], DataError, "rehearsal.jsonl:2: `prompt` is missing or empty"),
+    ],
+)  # fmt: skip
+def test_wrong_rehearsal_prompts_are_named(tmp_path: Path, rehearsal: Rows, kind: type[UserError], says: str) -> None:
+    jsonl(a_loop(tmp_path, rehearsal="rehearsal.jsonl") / "rehearsal.jsonl", rehearsal)
+    assert complaint(tmp_path, kind).startswith(says)
 
 
 # what one run may change, and what names a loop's content
@@ -222,6 +237,10 @@ def test_the_digest_changes_with_everything_that_a_round_depends_on(tmp_path: Pa
         digest("e", held_out=HELD_OUT[:1]),
         digest("f", train={"epochs": 1}),
     ]
+    with_rehearsal = a_loop(tmp_path / "r", rehearsal="general.jsonl", suites={"holdout": TARGET})
+    others.append(load_loop(with_rehearsal).digest)
+    jsonl(with_rehearsal / "general.jsonl", [{"prompt": "Why?"}])
+    others.append(load_loop(with_rehearsal).digest)
     own = a_loop(tmp_path / "g") / "prompts" / "en" / "classify" / "continue.md"
     own.parent.mkdir(parents=True)
     head = "name: continue\ntask: classify\nlanguage: en\npurpose: x\nvariables: [setting, topic, shots, opening]"

@@ -18,7 +18,7 @@ from wheelwork.core.quality.filters import (
     Rules,
     label_margins,
 )
-from wheelwork.core.quality.funnel import Filter, FilterCount, Funnel
+from wheelwork.core.quality.funnel import Filter, Funnel
 from wheelwork.core.samples import Message, Sample
 from wheelwork.tests.fakes import FakeEncoder
 
@@ -102,9 +102,8 @@ def test_a_label_gives_the_machine_away_only_when_nobody_would_write_it(
 
 
 def test_banned_phrases_are_the_users_whatever_their_case() -> None:
-    rules = Rules(banned=("Lorem IPSUM",))
-    assert reason(rules, "so lorem ipsum dolor sit") == "debris"
-    assert reason(rules, "as an ai i cannot say") is None
+    assert reason(Rules(banned=("Lorem IPSUM",)), "so lorem ipsum dolor sit") == "debris"
+    assert reason(Rules(banned=("Lorem IPSUM",)), "as an ai i cannot say") is None
 
 
 def test_rules_do_not_look_at_the_prompt_around_the_message() -> None:
@@ -211,14 +210,10 @@ WRITTEN = [
 ]
 
 
-def dropped_for(samples: Sequence[Sample]) -> dict[str, str | None]:
-    return {one.prompt: one.reject_reason for one in samples}
-
-
 def test_the_whole_funnel_says_for_each_drop_why() -> None:
     kept, dropped, counts = Funnel().split(WRITTEN, context())
     assert [one.prompt for one in kept] == [WRITTEN[0].prompt, WRITTEN[5].prompt]
-    assert dropped_for(dropped) == {
+    assert {one.prompt: one.reject_reason for one in dropped} == {
         "no": "too_short",
         SEEDS[0][0]: "copies_seed",
         "the dark modem is dead with its red light on!": "duplicate",
@@ -250,35 +245,19 @@ def test_a_funnel_does_not_change_what_a_sample_is() -> None:
     assert all(one.reject_reason is None and not one.scores for one in WRITTEN)
 
 
-def count(filter: str, rows_in: int, rows_out: int, **dropped: int) -> tuple[str, int, int, dict[str, int]]:
-    return filter, rows_in, rows_out, dropped
-
-
-def shown(counts: Sequence[FilterCount]) -> list[tuple[str, int, int, dict[str, int]]]:
-    assert all(one.seconds >= 0 for one in counts)
-    return [count(one.filter, one.rows_in, one.rows_out, **one.dropped) for one in counts]
-
-
 def test_filters_run_in_their_order_and_a_later_one_does_not_see_the_dropped() -> None:
     twice = [sample("the modem is red", "billing"), sample("the modem is red", "offline")]
-    first = Funnel(filters=(LabelAgreement(), ExactDuplicates())).split(twice, context())
-    assert ([one.label for one in first[0]], shown(first[2])) == (
-        ["offline"],
-        [count("label_agreement", 2, 1, label_disagrees=1), count("exact_duplicates", 1, 1)],
-    )
-    other = Funnel(filters=(ExactDuplicates(), LabelAgreement())).split(twice, context())
-    assert (other[0], shown(other[2])) == (
-        [],
-        [count("exact_duplicates", 2, 1, duplicate=1), count("label_agreement", 1, 0, label_disagrees=1)],
-    )
+    kept, dropped, _ = Funnel(filters=(LabelAgreement(), ExactDuplicates())).split(twice, context())
+    assert ([one.label for one in kept], [one.reject_reason for one in dropped]) == (["offline"], ["label_disagrees"])
+    kept, dropped, _ = Funnel(filters=(ExactDuplicates(), LabelAgreement())).split(twice, context())
+    assert (kept, [one.reject_reason for one in dropped]) == ([], ["duplicate", "label_disagrees"])
 
 
 def test_a_filter_that_gets_nothing_is_not_asked() -> None:
     encoder = FakeEncoder()
     kept, dropped, counts = Funnel(filters=(Rules(), Novelty())).split([sample("no")], context(encoder))
     assert (kept, len(dropped), encoder.encoded) == ([], 1, [])
-    assert shown(counts)[1] == count("novelty", 0, 0)
-    assert Funnel().split([], context())[:2] == ([], [])
+    assert (counts[1].filter, counts[1].rows_in, counts[1].rows_out) == ("novelty", 0, 0)
 
 
 def test_a_funnel_without_filters_keeps_all() -> None:
@@ -308,6 +287,7 @@ def test_whatever_goes_in_comes_out_once_and_the_counts_add_up(written: list[Sam
     assert all(any(one.id == other.id for other in left) for one in kept), "the order was not kept"
     assert all(one.reject_reason for one in dropped)
     assert [one.filter for one in counts] == [judge.kind for judge in filters]
+    assert all(one.seconds >= 0 for one in counts)
     rows = len(written)
     for one in counts:
         assert (one.rows_in, one.rows_in - one.rows_out) == (rows, sum(one.dropped.values()))

@@ -151,8 +151,8 @@ def test_a_held_out_row_that_is_also_in_the_rows_names_the_users_files_and_lines
     rows = table(tmp_path / "data" / "train.csv", [("two\nlines", "money"), *TEN])
     holdout = table(tmp_path / "test.csv", [("pay", "money"), (TEN[1][0].upper(), "line")])
     assert complaint(LeakError, tmp_path / "mine", rows, holdout) == (
-        f"{holdout}:3: this held-out row is also the seed in {rows}:5; "
-        "keep each in one of the files, then run the command again"
+        f"{holdout}:3: this held-out row also stands in {rows}:5, which is trained on; "
+        "keep each row in one of the files, then run the command again"
     )
 
 
