@@ -60,11 +60,11 @@ def check(loop: LoopFolder) -> None:
     read = load_loop(find_loop(loop))
     seeds = Counter(seed.label for seed in read.seeds)
     table = Table("part", "rows", "of it", box=None, pad_edge=False, header_style="dim")
-    table.add_row("seeds", str(len(read.seeds)), f"{min(seeds.values())} to {max(seeds.values())} for each of "
-                  f"{len(read.labels)} labels")  # fmt: skip
+    spread = f"{min(seeds.values())} to {max(seeds.values())} for each of {len(read.labels)} labels"
+    table.add_row("seeds", str(len(read.seeds)), spread)
     for name, suite in read.suites.items():
         table.add_row(name, str(len(suite.items)), f"{suite.settings.role}, scored by {suite.settings.scorer.kind}")
-    out = Console(highlight=False)
+    out = Console(highlight=False, soft_wrap=True)
     out.print(table)
     out.print(f"\n{read.name}: everything is in order. Next: wheelwork improve {loop}")
 
@@ -83,9 +83,10 @@ def init(
     from .core.scaffold import make_loop
 
     made = make_loop(folder, task, from_, holdout)
-    out = Console(highlight=False)
-    out.print(f"{made.folder}: {len(made.labels)} labels, {len(made.seeds)} seeds, "
-              + ", ".join(f"{len(suite.items)} rows in {name}" for name, suite in made.suites.items()) + ".")  # fmt: skip
+    out = Console(highlight=False, soft_wrap=True)
+    suites = ", ".join(f"{len(suite.items)} rows in {name}" for name, suite in made.suites.items())
+    out.print(f"{folder}: {len(made.labels)} labels, {len(made.seeds)} seeds, {suites}.")
+    out.print("Rows that repeat, or that are held out as well, were left out of the seeds.", style="dim")
     out.print(f"Next: wheelwork improve {folder}")
 
 

@@ -65,7 +65,9 @@ def _figures(case: str, report: dict[str, Any], seconds: float, resident: float)
         figure("wall clock", seconds, "s"),
         figure("outside model work", 100 * outside / report["timings"]["total"], "% of the round"),
         figure("resident, largest", resident, "MiB"),
-        figure("steps from cache", sum(state == "hit" for state in report["cache"].values()), f"of {len(report['cache'])}"),
+        figure(
+            "steps from cache", sum(state == "hit" for state in report["cache"].values()), f"of {len(report['cache'])}"
+        ),
         figure("promoted", float(report["verdict"] == "promoted"), "0 or 1"),
         figure("kept samples", report["funnel"]["kept"], f"of {report['funnel']['generated']}"),
         figure("training speed", report["train"]["tokens_per_second"], "sample tokens/s"),

@@ -14,11 +14,12 @@ from .errors import ConfigError, DataError
 from .formats import LabelledText, read_labelled
 from .labelled import check_labels, distinct, refuse_leaks, require_known
 from .loops import CONFIG, Loop, load_loop
-from .text import nearest
+from .text import nearest, normalised
 from .workspace import writing
 
 EXAMPLE = "home_broadband"
 TASKS = ("classify",)
+SHARED_AT_MOST = 0.1  # of the held-out rows; beyond this the two files are not what the user thinks
 SHARE_HELD_OUT = 5  # one row in this many is set aside when there is no held-out file
 
 
@@ -44,13 +45,17 @@ def make_loop(folder: Path, task: str, rows: Path | None, holdout: Path | None) 
             _copy_example(example, made, folder.name)
         else:
             _write_loop(made, folder.name, rows, *given)
-            shutil.copy(example / "retention.jsonl", made / "retention.jsonl")
+            for general in ("retention.jsonl", "rehearsal.jsonl"):
+                shutil.copy(example / general, made / general)
         load_loop(made)
     return load_loop(folder)
 
 
 def _seeds_and_held_out(path: Path, holdout: Path | None) -> tuple[list[LabelledText], list[LabelledText]]:
-    """The user's rows, checked as a loop checks its own, but before there is one."""
+    """The user's rows, checked as a loop checks its own, but before there is one.
+
+    Real files often share a few rows by accident: those are taken out of the seeds. Many are a mistake: LeakError.
+    """
     rows = distinct(read_labelled(path), path)
     labels = {row.label for row in rows}
     check_labels(labels, path)
@@ -58,8 +63,11 @@ def _seeds_and_held_out(path: Path, holdout: Path | None) -> tuple[list[Labelled
         return _split(rows, path)
     held_out = distinct(read_labelled(holdout), holdout)
     require_known(held_out, labels, holdout)
-    refuse_leaks([(row.line, row.text) for row in held_out], holdout, rows, path)
-    return rows, held_out
+    texts = {normalised(row.text) for row in held_out}
+    seeds = [row for row in rows if normalised(row.text) not in texts]
+    if len(rows) - len(seeds) > SHARED_AT_MOST * len(held_out):
+        refuse_leaks([(row.line, row.text) for row in held_out], holdout, rows, path)
+    return seeds, held_out
 
 
 def _copy_example(example: Path, made: Path, name: str) -> None:
@@ -93,6 +101,7 @@ def _config(name: str, path: Path) -> str:
   setting: People write short messages to a service.  # who writes; the teacher reads it
   labels: labels.yaml
 seeds: seeds.jsonl
+rehearsal: rehearsal.jsonl  # general prompts that the base answers itself, so that training does not erase them
 suites:
   holdout:  # must get better
     role: target

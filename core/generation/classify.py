@@ -109,6 +109,14 @@ class Classifying:
     def read(self, order: Order, reply: Reply, **provenance: Any) -> Sample:
         """The sample in a reply. Whether it was cut short stands in its controls, for the funnel to judge."""
         continued = self.write.turns[-1][0] == "assistant"
-        text = (order.opening + reply.text if continued else reply.text).strip().strip('"“”').strip()
+        text = unquoted(order.opening + reply.text if continued else reply.text)
         controls = {"category": order.label, "opening": order.opening, "finish": reply.finish}
         return self.sample(text, order.label, controls=controls, **provenance)
+
+
+def unquoted(text: str) -> str:
+    """`text` without outer spaces and without one pair of quotation marks around all of it."""
+    text = text.strip()
+    if len(text) > 1 and (text[0], text[-1]) in (('"', '"'), ("“", "”"), ("'", "'")):
+        return text[1:-1].strip()
+    return text

@@ -187,3 +187,17 @@ def test_rows_that_make_no_loop_are_told_with_the_users_file(
     told = complaint(kind, tmp_path / "mine", path)
     assert told.startswith(str(path))
     assert says in told
+
+
+def test_init_takes_a_few_shared_rows_out_of_the_seeds(tmp_path: Path) -> None:
+    rows = [(f"message number {number} about {label}", label) for label in ("red", "blue") for number in range(10)]
+    held_out = [(f"another {number} about {label}", label) for label in ("red", "blue") for number in range(9)]
+    for name, some in (("rows.csv", rows), ("held.csv", [*held_out, ("Message number 3 about RED.", "red")])):
+        (tmp_path / name).write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in some))
+
+    made = make_loop(tmp_path / "loop", "classify", tmp_path / "rows.csv", tmp_path / "held.csv")
+
+    assert len(made.seeds) == 19
+    assert "message number 3 about red" not in {seed.text for seed in made.seeds}
+    assert len(made.suites["holdout"].items) == 19
+    assert len(made.rehearsal) == 64
