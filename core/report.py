@@ -23,10 +23,11 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 
 def suite_rows(report: Report) -> list[list[str]]:
-    """One row a suite: name, role, items, base, champion, candidate, change, interval, p, outcome."""
+    """One row a suite, under SUITE_COLUMNS."""
     rows = []
     for name, suite in report.suites.items():
-        interval = suite["ci"]
+        low, high = suite["ci"] or (None, None)
+        change = "–" if suite["delta"] is None else f"{suite['delta']:+.2f}"
         rows.append(
             [
                 name,
@@ -35,8 +36,7 @@ def suite_rows(report: Report) -> list[list[str]]:
                 figure(suite["base"]),
                 figure(suite["champion"]),
                 figure(suite["candidate"]),
-                "–" if suite["delta"] is None else f"{suite['delta']:+.3f}",
-                "–" if interval is None else f"[{interval[0]:+.3f}, {interval[1]:+.3f}]",
+                change if low is None else f"{change} [{low:+.2f}, {high:+.2f}]",
                 f"{suite['p_value']:.2g}",
                 suite["outcome"],
             ]
@@ -44,7 +44,7 @@ def suite_rows(report: Report) -> list[list[str]]:
     return rows
 
 
-SUITE_COLUMNS = ["suite", "role", "items", "base", "champion", "candidate", "change", "95% interval", "p", "outcome"]
+SUITE_COLUMNS = ["suite", "role", "items", "base", "champion", "candidate", "change [95%]", "p", "outcome"]
 
 
 def funnel_rows(report: Report) -> list[list[str]]:
@@ -86,9 +86,13 @@ def as_renderable(report: Report) -> RenderableType:
     verdict.append(MEANING[report.verdict], style="default")
     for reason in report.reasons:
         verdict.append(f"\n{reason}", style="default")
-    suites = Table(*SUITE_COLUMNS, box=None, pad_edge=False, header_style="dim")
+    # without the role, which the verdict's sentences tell, so that 80 columns hold every figure
+    suites = Table(box=None, pad_edge=False, header_style="dim")
+    for name in SUITE_COLUMNS:
+        if name != "role":
+            suites.add_column(name, no_wrap=True, justify="left" if name == "suite" else "right")
     for row in suite_rows(report):
-        suites.add_row(*row)
+        suites.add_row(row[0], *row[2:])
     funnel = Table("funnel", "samples", "share", box=None, pad_edge=False, header_style="dim")
     for row in funnel_rows(report):
         funnel.add_row(*row)

@@ -1,6 +1,6 @@
-"""A chat model of about 100,000 random weights as a GGUF file, made in a second: for rounds from end to end.
+"""Models of random weights, made in a second, for rounds from end to end: a Llama as a GGUF file, a BERT as a folder.
 
-It loads in llama.cpp (xllamacpp) and, through `convert_gguf`, in transformers, and both answer with the same tokens.
+The Llama has about 100,000 weights. It loads in llama.cpp (xllamacpp) and, through `convert_gguf`, in transformers, and both answer with the same tokens.
 """
 
 import json
@@ -134,3 +134,24 @@ def _interleaved(weight: Any, heads: int) -> Any:
     """Rows of a q or k projection in llama.cpp's order: rotary pairs side by side, not half a head apart."""
     rows, columns = weight.shape
     return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns).copy()
+
+
+def tiny_bert(folder: Path, words: Sequence[str], seed: int = 0) -> Path:
+    """Save a random BERT that knows `words` to `folder`, as a loop's encoder: 32 dimensions, 2 layers; returns it."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    BertTokenizerFast(vocab={word: i for i, word in enumerate(vocabulary)}).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        initializer_range=0.2,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        BertModel(config).save_pretrained(folder)
+    return folder

@@ -6,32 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertModel, BertTokenizerFast
 from wheelwork.core.errors import ModelError
 from wheelwork.core.models.convert import convert_gguf
 from wheelwork.core.models.encoder import Encode, Encoder, Vectors
 from wheelwork.core.models.store import ModelFiles, ModelStore
-from wheelwork.tests.tiny import tiny_llama_gguf
+from wheelwork.tests.tiny import tiny_bert, tiny_llama_gguf
 
 WORDS = ["line", "is", "down", "modem", "red", "slow", "at", "night", "bill", "wrong", "move", "house"]
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
-    folder = tmp_path_factory.mktemp("bert")
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    BertTokenizerFast(vocab={word: i for i, word in enumerate(vocabulary)}).save_pretrained(folder)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        config = BertConfig(
-            vocab_size=len(vocabulary),
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=64,
-            initializer_range=0.2,
-        )
-        BertModel(config).save_pretrained(folder)
+    folder = tiny_bert(tmp_path_factory.mktemp("bert"), WORDS)
     return ModelStore(tmp_path_factory.mktemp("store")).get(str(folder))
 
 

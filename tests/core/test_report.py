@@ -1,0 +1,58 @@
+"""The report as people read it."""
+
+from io import StringIO
+
+from rich.console import Console
+from wheelwork.core.report import as_markdown, as_renderable
+from wheelwork.core.rounds import Report
+
+SUITE = {
+    "role": "target",
+    "n": 312,
+    "base": 0.0,
+    "champion": None,
+    "candidate": 0.875,
+    "delta": 0.875,
+    "ci": [0.83, 0.91],
+    "p_value": 1.4e-80,
+    "outcome": "pass",
+}
+REPORT = Report(
+    loop="desk",
+    round="0000-abcdef01",
+    seed=0,
+    verdict="promoted",
+    reasons=("holdout: better",),
+    funnel={"generated": 200, "kept": 80, "dropped": {"label_disagrees": 100, "too_short": 20}},
+    train={"samples": 176, "tokens": 120_000, "seconds": 200.0, "tokens_per_second": 600.0, "final_loss": 0.01},
+    suites={"holdout": SUITE},
+    timings={"start": 10.0, "train": 200.0, "total": 300.0},
+    cache={"train": "hit"},
+    adapter={"version": "3", "digest": "ab" * 32, "path": "/somewhere"},
+    mlflow={"run_id": "r1", "model_version": "3", "url": "http://127.0.0.1:5000"},
+    gate={"alpha": 0.025, "look": 1},
+)
+
+
+def printed(report: Report, width: int = 80) -> str:
+    console = Console(width=width, record=True, file=StringIO())
+    console.print(as_renderable(report))
+    return console.export_text()
+
+
+def test_a_terminal_of_80_columns_shows_every_figure_whole() -> None:
+    text = printed(REPORT)
+    assert "…" not in text
+    for shown in ("PROMOTED", "holdout", "0.875", "+0.88 [+0.83, +0.91]", "1.4e-80", "label_disagrees", "from cache"):
+        assert shown in text
+
+
+def test_what_is_unknown_is_a_dash_and_not_zero() -> None:
+    unknown = SUITE | {"candidate": None, "delta": None, "ci": None}
+    text = as_markdown(REPORT.model_copy(update={"suites": {"holdout": unknown}}))
+    assert "| holdout | target | 312 | 0.000 | – | – | – |" in text
+
+
+def test_the_funnel_lists_the_commonest_reason_first() -> None:
+    text = as_markdown(REPORT)
+    assert text.index("label_disagrees") < text.index("too_short") < text.index("| kept | 80 | 40% |")
