@@ -87,7 +87,7 @@ def as_renderable(report: Report) -> RenderableType:
     for reason in report.reasons:
         verdict.append(f"\n{reason}", style="default")
     # without the role, which the verdict's sentences tell, so that 80 columns hold every figure
-    suites = Table(box=None, pad_edge=False, header_style="dim")
+    suites = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for name in SUITE_COLUMNS:
         if name != "role":
             suites.add_column(name, no_wrap=True, justify="left" if name == "suite" else "right")
