@@ -3,9 +3,9 @@
 import json
 import os
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
+from ..core.errors import WorkspaceError
 from ..core.workspace import explaining_disk_errors
 
 RUNNING = "up.json"  # written by `wheelwork up`: where its services listen
@@ -31,7 +31,12 @@ def prepare(home: Path) -> None:
     Raises WorkspaceError when `home` cannot be written.
     """
     with explaining_disk_errors(home):
-        home.mkdir(parents=True, exist_ok=True)
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:  # what /proc answers, and a link to nowhere
+            raise WorkspaceError(
+                f"{home}: no folder can be made here; set WHEELWORK_HOME to a folder of yours"
+            ) from None
         probe = home / ".writable"
         probe.write_bytes(b"")
         probe.unlink()
@@ -53,5 +58,5 @@ def running_services(home: Path) -> dict[str, str]:
         services: dict[str, str] = json.loads((home / RUNNING).read_text(encoding="utf-8"))
         with urlopen(f"{services['prefect']}/api/health", timeout=2):
             return services
-    except (OSError, URLError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):  # no file, nobody there, no JSON, other JSON
         return {}

@@ -12,6 +12,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..core.digests import canonical_json
 from ..core.errors import DependencyError
@@ -28,11 +29,12 @@ class Tracking:
     Every method raises DependencyError when MLflow does not answer.
     """
 
-    def __init__(self, loop: str, home: Path, uri: str | None = None) -> None:
+    def __init__(self, loop: str, home: Path) -> None:
         self.loop = loop
         self._home = home
         with explained():
-            self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            # no address of its own: MLflow resolves models:/ by MLFLOW_TRACKING_URI, whatever a client was given
+            self._client = MlflowClient()
             self.experiment = self._experiment_id()
 
     @property
@@ -96,12 +98,9 @@ class Tracking:
                 self._client.log_batch(run_id, params=flat[start : start + 100])
             self._client.log_batch(run_id, tags=[RunTag(name, value) for name, value in (tags or {}).items()])
 
-    def log_table(self, run_id: str, rows: Sequence[Mapping[str, Any]], name: str) -> None:
-        """`rows` as the table `name` of the run, written anew; without rows there is no table."""
-        if not rows:
-            return
-        columns = list(rows[0])
-        table = {"columns": columns, "data": [[row[column] for column in columns] for row in rows]}
+    def log_table(self, run_id: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], name: str) -> None:
+        """`rows` under `columns` as the table `name` of the run, written anew; what a row lacks is null."""
+        table = {"columns": list(columns), "data": [[row.get(column) for column in columns] for row in rows]}
         with explained():
             self._client.log_text(run_id, json.dumps(table, ensure_ascii=False), name)
             # what MLflow's log_table does as well, but that appends when a round is resumed
@@ -161,10 +160,17 @@ class Tracking:
         """The adapter in production, on this machine's disk; None before the first promotion."""
         with explained():
             version = self._by_alias(CHAMPION)
-            if version is None:
-                return None
-            path = download(f"models:/{self.loop}/{version.version}", str(self._client.tracking_uri))
-            return Champion(version=str(version.version), digest=version.tags["adapter_digest"], folder=path)
+            return None if version is None else self._fetched(version)
+
+    def champion_before(self, version: str) -> Champion | None:
+        """The adapter that was in production when `version` was promoted; None if it was the first."""
+        with explained():
+            previous = self._client.get_model_version(self.loop, version).tags.get("previous_champion")
+            return self._fetched(self._client.get_model_version(self.loop, previous)) if previous else None
+
+    def _fetched(self, version: ModelVersion) -> Champion:
+        path = download(f"models:/{self.loop}/{version.version}", str(self._client.tracking_uri))
+        return Champion(version=str(version.version), digest=version.tags["adapter_digest"], folder=path)
 
     def _by_alias(self, alias: str) -> ModelVersion | None:
         try:
@@ -227,7 +233,7 @@ def explained() -> Iterator[None]:
     """MLflow's errors as one sentence; a missing server or a locked database can be tried again."""
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DependencyError(
             f"MLflow did not do as asked ({first[:200]}); check it, then run the command again"

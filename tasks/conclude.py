@@ -58,9 +58,10 @@ def record_round(
             }
             for sample in store.samples(artifact)
         ]
-        tracking.log_table(round_.run_id, _same_columns(rows), f"samples/{name}.json")
+        tracking.log_table(round_.run_id, rows, _columns(rows, "label", "text", "reason"), f"samples/{name}.json")
     for suite, answers in results.suites.items():
-        tracking.log_table(round_.run_id, store.read_json(answers.tables["candidate"]), f"answers/{suite}.json")
+        rows = store.read_json(answers.tables["candidate"])
+        tracking.log_table(round_.run_id, rows, _columns(rows), f"answers/{suite}.json")
     tracking.log_figure(round_.run_id, _loss_figure(trained.training.losses), "loss.png")
 
 
@@ -111,9 +112,9 @@ def publish(site: Site, run_id: str, report: Report) -> None:
     create_link_artifact(report.mlflow["url"], link_text="The round in MLflow", key=f"{key}-mlflow")
 
 
-def _same_columns(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    return [{column: row.get(column) for column in columns} for row in rows]
+def _columns(rows: list[dict[str, Any]], *first: str) -> list[str]:
+    """`first`, then every other column that a row has, in the order of appearance."""
+    return list(dict.fromkeys([*first, *(column for row in rows for column in row)]))
 
 
 def _loss_figure(losses: tuple[float, ...]) -> Any:

@@ -20,7 +20,7 @@ from .progress import Advance, progress
 from .steps import RETRIED, cached
 
 
-@task(**cached("generate", version=1), **RETRIED)
+@task(**cached("generate", version=2), **RETRIED)
 def write_samples(site: Site, loop: str, round_id: str, teacher: str, samples: int, seed: int) -> Generated:
     """Ask the teacher for `samples` candidates; each reply is kept, so that a second try asks only for the rest."""
     read = load_loop(site.loop, Overrides(samples=samples))
@@ -62,7 +62,7 @@ def _connect(loop: Loop, site: Site, stack: ExitStack) -> Chat:
         return teacher.connect()
     model = _embedded(loop, teacher)
     engine = stack.enter_context(loop.engine_for(model).start(model, {}, site.cache / "adapters"))
-    return engine.chat()
+    return engine.chat(exact=True)  # a resumed round writes what an uninterrupted one would have
 
 
 def _embedded(loop: Loop, teacher: EmbeddedTeacher) -> ModelFiles:

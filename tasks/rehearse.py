@@ -31,7 +31,7 @@ def answer_rehearsal(site: Site, prompts: str, engine: str) -> Rehearsed:
             loop.engine_for(model).start(model, {}, site.cache / "adapters") as serving,
             progress("rehearse", len(loop.rehearsal)) as advance,
         ):
-            replies = asyncio.run(_answer(CachedChat(serving.chat(), cache), loop.rehearsal, advance))
+            replies = asyncio.run(_answer(CachedChat(serving.chat(exact=True), cache), loop.rehearsal, advance))
     samples = rehearsed(loop.rehearsal, replies, source=f"base:{engine[:16]}")
     return Rehearsed(samples=store.write_samples(samples), seconds=time.perf_counter() - started)
 

@@ -17,7 +17,18 @@ from ..core.evaluation.scores import SuiteScores
 from ..core.loops import Loop, Overrides, find_loop, load_loop
 from ..core.models.encoder import ENCODING
 from ..core.models.store import ModelFiles, ModelStore
-from ..core.rounds import Generated, Rehearsed, Report, Results, Round, Sifted, Site, TrainedAdapter, build_report
+from ..core.rounds import (
+    Champion,
+    Generated,
+    Rehearsed,
+    Report,
+    Results,
+    Round,
+    Sifted,
+    Site,
+    TrainedAdapter,
+    build_report,
+)
 from ..core.workspace import explaining_disk_errors, home
 from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
 from .conclude import promote, publish, record_round
@@ -102,7 +113,7 @@ class Turn:
         return self._steps.run(
             answer_suites,
             candidate=candidate.adapter,
-            champion=self.round.champion,
+            champion=self._rival(candidate),
             suites=self._suites,
             prompts=self._prompt,
             engine=self._engine,
@@ -182,6 +193,16 @@ class Turn:
         """Names the prompt that is trained on, benchmarked and served."""
         writing = self._loop.writing()
         return digest_of([writing.answer.digest, writing.instruction, list(writing.labels)])
+
+    def _rival(self, candidate: TrainedAdapter) -> Champion | None:
+        """The champion; the one before it when the candidate is in production already.
+
+        So a round that is given again, or was killed after its promotion, ends as it did, not in a tie with itself.
+        """
+        champion = self.round.champion
+        if champion is None or champion.digest != candidate.digest:
+            return champion
+        return self._tracking.champion_before(champion.version)
 
     def _model(self, name: str) -> ModelFiles:
         return ModelStore().get(self._loop.model_ref(name))

@@ -1,12 +1,13 @@
 """Models of random weights, made in a second, for rounds from end to end: a Llama as a GGUF file, a BERT as a folder.
 
-The Llama has about 100,000 weights. It loads in llama.cpp (xllamacpp) and, through `convert_gguf`, in transformers, and both answer with the same tokens.
+The Llama has about 100,000 weights. It loads in llama.cpp (xllamacpp) and, through `convert_gguf`, in transformers,
+and both answer with the same tokens.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 HIDDEN, LAYERS, HEADS, KV_HEADS, FEED_FORWARD, CONTEXT = 64, 2, 4, 2, 128, 2048
 VOCABULARY = 600
@@ -36,10 +37,42 @@ def tiny_llama_gguf(path: Path, seed: int = 0, texts: Sequence[str] = TEXTS) -> 
     Hidden 64, 2 layers, 4 heads over 2 key-value heads, tied embeddings, at most 600 tokens, ChatML. The same seed
     and texts give the same bytes.
     """
+    return tiny_gguf(path, "llama", KV_HEADS, seed, texts)
+
+
+def tiny_gguf(
+    path: Path,
+    architecture: Literal["llama", "qwen2"],
+    kv_heads: int = KV_HEADS,
+    seed: int = 0,
+    texts: Sequence[str] = TEXTS,
+) -> Path:
+    """The same of either architecture, with as many key-value heads as asked for; Qwen2 has biases on q, k and v."""
     tokens, merges = _byte_level_bpe(texts)
-    weights = _random_llama(len(tokens), seed)
-    _write(path, tokens, merges, weights)
+    weights = _random_network(architecture, kv_heads, len(tokens), seed)
+    _write(path, architecture, kv_heads, tokens, merges, weights)
     return path
+
+
+def tiny_adapter(folder: Path, base: Path, seed: int = 0, std: float = 0.1, **config: Any) -> Path:
+    """Save a LoRA adapter of the model folder `base` to `folder`, in PEFT's layout; returns `folder`.
+
+    Rank 4 on all linear layers unless `config` says otherwise. B is random like A (`std`), so that answers change.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+    from wheelwork.core.models.progress import quiet_transformers
+
+    lora = LoraConfig(**{"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"} | config)
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
+        torch.manual_seed(seed)
+        model = get_peft_model(AutoModelForCausalLM.from_pretrained(base, local_files_only=True), lora)
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                torch.nn.init.normal_(weight, std=std)
+        model.save_pretrained(folder)
+    return folder
 
 
 def _byte_level_bpe(texts: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -62,17 +95,18 @@ def _byte_level_bpe(texts: Sequence[str]) -> tuple[list[str], list[str]]:
     return tokens, [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
 
 
-def _random_llama(vocabulary: int, seed: int) -> dict[str, Any]:
+def _random_network(architecture: str, kv_heads: int, vocabulary: int, seed: int) -> dict[str, Any]:
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-    config = LlamaConfig(
+    of, network = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}[architecture]
+    config = of(
         vocab_size=vocabulary,
         hidden_size=HIDDEN,
         intermediate_size=FEED_FORWARD,
         num_hidden_layers=LAYERS,
         num_attention_heads=HEADS,
-        num_key_value_heads=KV_HEADS,
+        num_key_value_heads=kv_heads,
         max_position_embeddings=CONTEXT,
         rms_norm_eps=RMS_EPS,
         rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
@@ -81,14 +115,19 @@ def _random_llama(vocabulary: int, seed: int) -> dict[str, Any]:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(config)
+        model = network(config)
+        for name, weight in model.named_parameters():
+            if name.endswith(".bias"):  # zero at first, which would hide a bias that is lost
+                torch.nn.init.normal_(weight, std=0.2)
     return {name: tensor.detach().float().numpy() for name, tensor in model.state_dict().items()}
 
 
-def _write(path: Path, tokens: list[str], merges: list[str], weights: dict[str, Any]) -> None:
+def _write(
+    path: Path, architecture: str, kv_heads: int, tokens: list[str], merges: list[str], weights: dict[str, Any]
+) -> None:
     import gguf
 
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, architecture)
     writer.add_name("tiny")
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
@@ -97,7 +136,7 @@ def _write(path: Path, tokens: list[str], merges: list[str], weights: dict[str, 
     writer.add_block_count(LAYERS)
     writer.add_feed_forward_length(FEED_FORWARD)
     writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
+    writer.add_head_count_kv(kv_heads)
     writer.add_rope_freq_base(ROPE_THETA)
     writer.add_rope_dimension_count(HIDDEN // HEADS)
     writer.add_layer_norm_rms_eps(RMS_EPS)
@@ -115,15 +154,16 @@ def _write(path: Path, tokens: list[str], merges: list[str], weights: dict[str, 
     writer.add_add_space_prefix(False)
     writer.add_chat_template(CHAT_TEMPLATE)
 
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, LAYERS)
+    interleaved = architecture == "llama"  # the converter of llama.cpp leaves Qwen2's rows as they are
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], LAYERS)
     for name, tensor in weights.items():
         if name == "lm_head.weight":  # tied: llama.cpp takes the embeddings when there is no output.weight
             continue
-        if name.endswith("q_proj.weight"):
+        if interleaved and name.endswith("q_proj.weight"):
             tensor = _interleaved(tensor, HEADS)
-        elif name.endswith("k_proj.weight"):
-            tensor = _interleaved(tensor, KV_HEADS)
-        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), tensor)
+        elif interleaved and name.endswith("k_proj.weight"):
+            tensor = _interleaved(tensor, kv_heads)
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight", ".bias")), tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

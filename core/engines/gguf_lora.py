@@ -12,50 +12,68 @@ from ..errors import ModelError
 from ..workspace import writing
 from .base import Adapter
 
+EXPORT = 1
+"""Raise it when the file written for the same adapter changes; it is a part of the file's name in the cache."""
+
 Array = NDArray[np.float32]
 KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
-# llama.cpp keeps these architectures' q and k rows interleaved for its rotary embedding
-ROTARY_INTERLEAVED = {"llama", "mistral"}
+
+# How llama.cpp's converter (convert_hf_to_gguf.py) lays out the rows of q and k: as they are, or with the rotary
+# halves of each head interleaved. Other architectures reorder or merge more than that, and are refused.
+ROWS_INTERLEAVED = {"llama"}
+ROWS_AS_THEY_ARE = {
+    "gemma2", "gemma3", "nemotron", "phi3", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "stablelm", "starcoder2"
+}  # fmt: skip
+
+# what makes more of an adapter than base + scale · B · A
+INEXPRESSIBLE = {
+    "alora_invocation_tokens": "activation by tokens (aLoRA)",
+    "alpha_pattern": "alphas that differ by layer",
+    "arrow_config": "routing (Arrow)",
+    "fan_in_fan_out": "transposed weights (`fan_in_fan_out`)",
+    "kasa_config": "a truncated base (KaSA)",
+    "layer_replication": "replicated layers",
+    "lora_bias": "biases of its own (`lora_bias`)",
+    "modules_to_save": "fully trained modules (`modules_to_save`)",
+    "monteclora_config": "sampled matrices (MonteCLoRA)",
+    "rank_pattern": "ranks that differ by layer",
+    "trainable_token_indices": "trained tokens",
+    "use_bdlora": "block-diagonal matrices (BD-LoRA)",
+    "use_dora": "DoRA",
+    "use_qalora": "pooled inputs (QA-LoRA)",
+}
+CHANGES_THE_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 
 
 def export_lora(adapter: Adapter, base_gguf: Path, target: Path) -> Path:
     """Write `adapter` for the model in `base_gguf` to `target` (GGUF, f32), whole or not at all.
 
     Raises ModelError for what llama.cpp cannot express: DoRA, fully trained modules, biases, a LoRA on
-    embeddings, ranks or alphas that differ by layer, or an adapter of another base.
+    embeddings, ranks or alphas that differ by layer; for an architecture whose layout is not known here; and for an
+    adapter of another base, as far as shapes tell.
     """
     import gguf
-    from safetensors.numpy import load_file
 
-    config = json.loads((adapter.folder / "adapter_config.json").read_text(encoding="utf-8"))
-    _refuse_inexpressible(config, adapter.folder)
+    config = _config(adapter.folder)
     base = gguf.GGUFReader(base_gguf)
     architecture = str(base.fields["general.architecture"].contents())
-    heads = int(base.fields[f"{architecture}.attention.head_count"].contents())
-    heads_kv = int(base.fields[f"{architecture}.attention.head_count_kv"].contents())
-    blocks = int(base.fields[f"{architecture}.block_count"].contents())
-    names = gguf.get_tensor_name_map(_architecture(gguf, architecture), blocks)
-    shapes = {tensor.name: tuple(int(n) for n in reversed(tensor.shape)) for tensor in base.tensors}
+    if architecture not in ROWS_INTERLEAVED | ROWS_AS_THEY_ARE:
+        raise ModelError(
+            f"{base_gguf}: adapters of the architecture `{architecture}` cannot be converted for llama.cpp; "
+            "set `engine: {kind: transformers}`"
+        )
+    tensors = _named(adapter.folder, _tensor_names(gguf, base, architecture))
+    _check_shapes(tensors, base, adapter.folder)
+    if architecture in ROWS_INTERLEAVED:
+        _interleave_rotary(tensors, base, architecture)
 
     with writing(target) as temporary:
         writer = gguf.GGUFWriter(str(temporary), architecture)
         writer.add_type("adapter")
         writer.add_string("adapter.type", "lora")
         writer.add_float32("adapter.lora.alpha", _effective_alpha(config))
-        for key, value in sorted(load_file(adapter.folder / "adapter_model.safetensors").items()):
-            match = KEY.fullmatch(key)
-            name = names.get_name(match["module"]) if match else None
-            if match is None or name is None:
-                raise ModelError(f"{adapter.folder}: llama.cpp has no place for `{key}`; train without it")
-            tensor, side = f"{name}.weight", match["side"]
-            weight: Array = value.astype(np.float32)
-            _check_shape(weight, side, shapes.get(tensor), key, adapter.folder)
-            if side == "B" and architecture in ROTARY_INTERLEAVED:
-                if tensor.endswith("attn_q.weight"):
-                    weight = interleave(weight, heads)
-                elif tensor.endswith("attn_k.weight"):
-                    weight = interleave(weight, heads_kv)
-            writer.add_tensor(f"{tensor}.lora_{side.lower()}", np.ascontiguousarray(weight))
+        for (name, side), (_, weight) in tensors.items():
+            writer.add_tensor(f"{name}.lora_{side.lower()}", np.ascontiguousarray(weight))
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -70,35 +88,86 @@ def interleave(rows: Array, heads: int) -> Array:
     return halves.swapaxes(1, 2).reshape(rows.shape)
 
 
+def _config(folder: Path) -> dict[str, Any]:
+    """The adapter's configuration, if llama.cpp can do what it says."""
+    path = folder / "adapter_config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _effective_alpha(config)
+        found = [reason for key, reason in INEXPRESSIBLE.items() if config.get(key)]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: this is not the configuration of a LoRA adapter ({error!r})") from error
+    if (kind := str(config.get("peft_type", "LORA")).upper()) != "LORA":
+        found.append(f"the method {kind}")
+    if config.get("bias", "none") != "none":
+        found.append("trained biases")
+    if str(start := config.get("init_lora_weights")).startswith(CHANGES_THE_BASE):
+        found.append(f"a changed base (`init_lora_weights: {start}`)")
+    if found:
+        raise ModelError(f"{folder}: llama.cpp cannot serve an adapter with {' and '.join(found)}; train plain LoRA")
+    return config
+
+
 def _effective_alpha(config: dict[str, Any]) -> float:
     """llama.cpp scales by alpha/r; rank-stabilised LoRA scales by alpha/√r, so alpha grows by √r."""
     alpha, rank = float(config["lora_alpha"]), int(config["r"])
-    return alpha * rank**0.5 if config.get("use_rslora") else alpha
+    return float(alpha * rank**0.5) if config.get("use_rslora") else alpha
 
 
-def _refuse_inexpressible(config: dict[str, Any], folder: Path) -> None:
-    reasons = {
-        "DoRA": config.get("use_dora"),
-        "fully trained modules (`modules_to_save`)": config.get("modules_to_save"),
-        "trained biases": config.get("bias", "none") != "none",
-        "ranks that differ by layer": config.get("rank_pattern"),
-        "alphas that differ by layer": config.get("alpha_pattern"),
-        "transposed weights (`fan_in_fan_out`)": config.get("fan_in_fan_out"),
-    }
-    if found := [reason for reason, present in reasons.items() if present]:
-        raise ModelError(f"{folder}: llama.cpp cannot serve an adapter with {' and '.join(found)}; train plain LoRA")
+Tensors = dict[tuple[str, str], tuple[str, Array]]
+"""By llama.cpp's name and side (A or B): the key in the adapter, and the weight."""
 
 
-def _check_shape(weight: Array, side: str, base: tuple[int, ...] | None, key: str, folder: Path) -> None:
-    axis = 1 if side == "A" else 0  # A is (r, in), B is (out, r), the base weight (out, in)
-    if base is None or weight.shape[axis] != base[axis]:
-        raise ModelError(
-            f"{folder}: `{key}` of shape {weight.shape} does not fit the base ({base}); it belongs to another model"
-        )
+def _named(folder: Path, names: Any) -> Tensors:
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / "adapter_model.safetensors"
+    tensors: Tensors = {}
+    try:
+        with safe_open(path, framework="pt") as weights:  # numpy does not know bfloat16
+            for key in sorted(weights.keys()):
+                match = KEY.fullmatch(key)
+                name = names.get_name(match["module"]) if match else None
+                if match is None or name is None:
+                    raise ModelError(f"{folder}: llama.cpp has no place for `{key}`; train without it")
+                tensors[f"{name}.weight", match["side"]] = (key, weights.get_tensor(key).float().numpy())
+    except SafetensorError as error:
+        raise ModelError(f"{path}: cannot be read as safetensors ({error}); copy or train the adapter again") from error
+    if not tensors:
+        raise ModelError(f"{path}: holds no LoRA weights; train the adapter again")
+    return tensors
 
 
-def _architecture(gguf: Any, name: str) -> Any:
-    for architecture, known in gguf.MODEL_ARCH_NAMES.items():
-        if known == name:
-            return architecture
-    raise ModelError(f"the architecture `{name}` is unknown to the installed gguf package; update it")
+def _check_shapes(tensors: Tensors, base: Any, folder: Path) -> None:
+    """A is (r, in) and B is (out, r) beside a base weight of (out, in)."""
+    shapes = {tensor.name: tuple(int(n) for n in reversed(tensor.shape)) for tensor in base.tensors}
+    for (name, side), (key, weight) in tensors.items():
+        if name == "output.weight" and name not in shapes:
+            raise ModelError(f"{folder}: `{key}` changes an output layer that the base shares with its embeddings, "
+                             "which llama.cpp cannot do; train without it")  # fmt: skip
+        _, other = tensors.get((name, "B" if side == "A" else "A"), (key, None))
+        expected, axis = shapes.get(name), 1 if side == "A" else 0
+        fits = expected is not None and len(expected) == weight.ndim == 2 and weight.shape[axis] == expected[axis]
+        if not fits or other is None or other.shape[axis] != weight.shape[1 - axis]:
+            raise ModelError(
+                f"{folder}: `{key}` of shape {weight.shape} does not fit the base ({expected}); "
+                "the adapter belongs to another model"
+            )
+
+
+def _interleave_rotary(tensors: Tensors, base: Any, architecture: str) -> None:
+    """Put the rows of B where llama.cpp keeps those of the base's q and k; columns, and so A, stay."""
+    heads = int(base.fields[f"{architecture}.attention.head_count"].contents())
+    heads_kv = base.fields.get(f"{architecture}.attention.head_count_kv")
+    groups = {"attn_q.weight": heads, "attn_k.weight": int(heads_kv.contents()) if heads_kv else heads}
+    for (name, side), (key, weight) in tensors.items():
+        count = groups.get(name.split(".", 2)[-1])
+        if side == "B" and count:
+            tensors[name, side] = (key, interleave(weight, count))
+
+
+def _tensor_names(gguf: Any, base: Any, architecture: str) -> Any:
+    """gguf's map from the names of transformers to those of llama.cpp."""
+    blocks = int(base.fields[f"{architecture}.block_count"].contents())
+    numbers = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}
+    return gguf.get_tensor_name_map(numbers[architecture], blocks)

@@ -1,5 +1,6 @@
 """The embedded engine: llama.cpp in this process, on loopback, with one LoRA adapter per request."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx
 from pydantic import Field
 
 from ..chat.messages import Chat
@@ -15,8 +17,12 @@ from ..digests import digest_of
 from ..errors import ModelError
 from ..models.store import ModelFiles
 from ..settings import Setting
-from .base import Adapter
-from .gguf_lora import export_lora
+from .base import Adapter, check_served
+from .gguf_lora import EXPORT, export_lora
+
+# OpenMP threads wait for each other by spinning. Where something else wants the cores too, the default of 300,000 turns
+# made the engine up to 20 times slower; 3,000 cost nothing alone (docs/log.md). libgomp reads this when it is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
 class LlamaCpp(Setting):
@@ -24,12 +30,16 @@ class LlamaCpp(Setting):
 
     One slot answers in order and is exactly reproducible; several slots mix prompts into one batch, whose
     rounding depends on what else is under way, for little or no gain on two cores (docs/log.md).
+
+    llama.cpp rounds what flows through quantised weights to 8 bits, so a log-probability is about 0.1 nats off that
+    of the training's float32, whatever `attention` is. Through float32 weights, `f32` gives transformers' own tokens.
     """
 
     kind: Literal["llamacpp"] = "llamacpp"
     slots: int = Field(1, ge=1, le=64, description="requests answered at once")
     context: int = Field(2048, ge=128, description="tokens of prompt and answer together, per slot")
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves the choice to llama.cpp")
+    attention: Literal["f16", "f32"] = Field("f16", description="precision of attention; f32 is 9–16% slower")
 
     def fingerprint(self, model: ModelFiles, adapter: Adapter | None = None) -> str:
         """Names what answers: weights, adapter, engine, and what changes its rounding."""
@@ -39,6 +49,7 @@ class LlamaCpp(Setting):
                 "adapter": adapter.digest if adapter else None,
                 "engine": f"xllamacpp {version('xllamacpp')}",
                 "slots": self.slots,
+                "attention": self.attention,
             }
         )
 
@@ -46,10 +57,12 @@ class LlamaCpp(Setting):
     def start(self, model: ModelFiles, adapters: dict[str, Adapter], cache: Path) -> Iterator["LlamaCppEngine"]:
         """Serve `model` and `adapters` until the block ends; adapters are converted once, into `cache`.
 
-        Raises ModelError when the model has no GGUF file or llama.cpp cannot load it.
+        Raises ModelError when the model has no GGUF file, or llama.cpp cannot load it or an adapter.
         """
         if model.gguf is None:
             raise ModelError(f"{model.name}: llama.cpp needs a .gguf file; set `engine: {{kind: transformers}}`")
+        if not model.gguf.is_file():
+            raise ModelError(f"{model.gguf}: there is no such file; fetch the model again")
         converted = {name: _converted(adapter, model, cache) for name, adapter in adapters.items()}
         engine = LlamaCppEngine(self, model, adapters, converted)
         try:
@@ -60,7 +73,7 @@ class LlamaCpp(Setting):
 
 def _converted(adapter: Adapter, model: ModelFiles, cache: Path) -> Path:
     assert model.gguf is not None
-    target = cache / f"{adapter.digest[:16]}-on-{model.digest[:16]}.gguf"
+    target = cache / f"{adapter.digest[:16]}-on-{model.digest[:16]}-{EXPORT}.gguf"
     return target if target.exists() else export_lora(adapter, model.gguf, target)
 
 
@@ -70,30 +83,46 @@ class LlamaCppEngine:
     def __init__(
         self, settings: LlamaCpp, model: ModelFiles, adapters: dict[str, Adapter], converted: dict[str, Path]
     ) -> None:
-        import xllamacpp
-
         self._settings = settings
         self._model = model
         self._adapters = adapters
-        self._order = list(converted)
-        self._key = secrets.token_urlsafe(24)
+        self.api_key = secrets.token_urlsafe(24)
+        binding = _binding()
         try:
-            self._server: Any = xllamacpp.Server(self._parameters(xllamacpp, converted))
-        except Exception as error:  # the binding raises bare RuntimeError
-            raise ModelError(f"{model.gguf}: llama.cpp cannot load this model ({error})") from error
+            self._server: Any = binding.Server(self._parameters(binding, converted))
+        except Exception as error:  # the binding raises a bare RuntimeError that does not say why
+            adapters_too = f" with the adapters {', '.join(converted)}" if converted else ""
+            raise ModelError(
+                f"{model.gguf}: llama.cpp cannot load this model{adapters_too}; the file is damaged, of a kind that "
+                "this llama.cpp does not know, or too large for the memory: set `engine: {kind: transformers}`"
+            ) from error
+        self._await_loop(str(self._server.listening_address))
         self.base_url = f"{self._server.listening_address}/v1"
 
-    def chat(self, adapter: str | None = None) -> Chat:
-        scales = [{"id": index, "scale": float(name == adapter)} for index, name in enumerate(self._order)]
+    def chat(self, adapter: str | None = None, *, exact: bool = False) -> Chat:
+        """Raises ModelError for an adapter that the engine was not started with."""
         return OpenAIChat(
             self.base_url,
             model=adapter or self._model.name,
-            api_key=self._key,
+            api_key=self.api_key,
             fingerprint=self._settings.fingerprint(self._model, self._adapters.get(adapter or "")),
             parallel=self._settings.slots,
-            extra={"lora": scales, "cache_prompt": True},
+            extra={"lora": self.scales(adapter), "cache_prompt": not exact},
             timeout=600.0,
         )
+
+    def scales(self, adapter: str | None) -> list[dict[str, float]]:
+        """The field `lora` of a request that `adapter` is to answer. Raises ModelError when it is not served here."""
+        check_served(adapter, self._adapters)
+        return [{"id": index, "scale": float(name == adapter)} for index, name in enumerate(self._adapters)]
+
+    def _await_loop(self, address: str) -> None:
+        """Ask what goes through the server's queue: closed before its loop runs, xllamacpp would wait for ever."""
+        with httpx.Client(headers={"Authorization": f"Bearer {self.api_key}"}, trust_env=False, timeout=60) as client:
+            try:
+                client.get(f"{address}/lora-adapters").raise_for_status()
+            except httpx.HTTPError as error:
+                raise ModelError(f"{address}: the engine does not answer ({error}); run the command again") from error
 
     def close(self) -> None:
         self._server = None  # its destructor ends the threads and frees the port
@@ -105,7 +134,7 @@ class LlamaCppEngine:
         parameters.n_parallel = self._settings.slots
         parameters.hostnames = ["127.0.0.1"]
         parameters.port = 0
-        parameters.api_keys = [self._key]
+        parameters.api_keys = [self.api_key]
         parameters.verbosity = 0
         parameters.ui = False
         parameters.endpoint_slots = False
@@ -113,6 +142,9 @@ class LlamaCppEngine:
         parameters.cache_ram_mib = 0  # llama.cpp would put up to 8 GB of old prompts aside
         if self._settings.threads:
             parameters.cpuparams.n_threads = self._settings.threads
+        if self._settings.attention == "f32":  # flash attention would round a float32 cache to float16 on its way
+            parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+            parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.lora_init_without_apply = True
         loras = []
         for path in converted.values():
@@ -122,3 +154,13 @@ class LlamaCppEngine:
             loras.append(info)
         parameters.lora_adapters = loras
         return parameters
+
+
+def _binding() -> Any:
+    """The module `xllamacpp`; it wants the OpenMP library, which a bare Debian lacks and torch brings along."""
+    try:
+        import xllamacpp
+    except ImportError:
+        import torch  # noqa: F401
+        import xllamacpp
+    return xllamacpp

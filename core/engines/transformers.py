@@ -2,20 +2,27 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from jinja2 import TemplateError
 from pydantic import Field
 
 from ..chat.messages import Chat, ChatRequest, Reply
 from ..digests import digest_of
 from ..errors import ModelError
+from ..models.progress import quiet_transformers
 from ..models.store import ModelFiles
 from ..settings import Setting
-from .base import Adapter
+from .base import Adapter, check_served
+
+# llama.cpp ends at these whatever the model's files say (llama-vocab.cpp); an answer must not depend on the engine
+END_MARKS = (
+    "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<eos>"
+)  # fmt: skip
 
 
 class Transformers(Setting):
@@ -50,28 +57,32 @@ class TransformersEngine:
 
     def __init__(self, settings: Transformers, model: ModelFiles, adapters: dict[str, Adapter]) -> None:
         import transformers
-        from peft import PeftModel
 
         self._files = model
         self._adapters = adapters
         self._settings = settings
-        self._device = device = _device(settings.device)
+        self._device = _device(settings.device)
         self._lock = threading.Lock()
-        self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(model.folder, local_files_only=True)
         try:
-            network: Any = transformers.AutoModelForCausalLM.from_pretrained(
-                model.folder, dtype="float32" if device == "cpu" else "auto", local_files_only=True
-            )
-            for name, adapter in adapters.items():
-                if isinstance(network, PeftModel):
-                    network.load_adapter(str(adapter.folder), adapter_name=name)
-                else:
-                    network = PeftModel.from_pretrained(network, str(adapter.folder), adapter_name=name)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ModelError(f"{model.folder}: transformers cannot load it with its adapters ({error})") from error
-        self._network = network.to(device).eval()
+            with quiet_transformers():
+                self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(model.folder, local_files_only=True)
+                network: Any = transformers.AutoModelForCausalLM.from_pretrained(
+                    model.folder, dtype="float32" if self._device == "cpu" else "auto", local_files_only=True
+                )
+                self._ends = _end_tokens(self._tokenizer, network)
+                # how to sample is the request's to say, not the file's
+                network.generation_config = transformers.GenerationConfig(
+                    eos_token_id=self._ends, pad_token_id=self._ends[0]
+                )
+                network = _with_adapters(network, list(adapters.values()))
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"{model.folder}: transformers cannot load this model ({reason[:160]})") from error
+        self._network = network.to(self._device).eval()
 
-    def chat(self, adapter: str | None = None) -> Chat:
+    def chat(self, adapter: str | None = None, *, exact: bool = False) -> Chat:
+        """Always exact: every prompt is read whole. Raises ModelError for an adapter that is not served here."""
+        check_served(adapter, self._adapters)
         fingerprint = self._settings.fingerprint(self._files, self._adapters.get(adapter or ""))
         return _TransformersChat(self, adapter, fingerprint)
 
@@ -79,36 +90,55 @@ class TransformersEngine:
         self._network = None
 
     def answer(self, request: ChatRequest, adapter: str | None) -> Reply:
-        """One completion; greedy at temperature 0, otherwise sampled with the request's own seed."""
+        """One completion; greedy at temperature 0, otherwise sampled with the request's own seed.
+
+        Raises ModelError for a JSON schema, and for a conversation that the chat template does not take.
+        """
         import torch
 
         if request.json_schema is not None:
             raise ModelError("the transformers engine cannot hold a reply to a JSON schema; use llamacpp or vllm")
-        tokens = self._tokenizer.apply_chat_template(
-            [message.model_dump() for message in request.messages],
-            add_generation_prompt=request.messages[-1].role != "assistant",
-            continue_final_message=request.messages[-1].role == "assistant",
-            return_tensors="pt",
-            return_dict=True,
-        ).to(self._device)
+        prompt = self._prompt(request)
+        stops = _Stops(self._tokenizer, len(prompt), request.stop)
         sampling: dict[str, Any] = {"do_sample": False}
         if request.temperature > 0:
             sampling = {"do_sample": True, "temperature": request.temperature, "top_p": request.top_p, "top_k": 0}
-        with self._lock, torch.no_grad(), torch.random.fork_rng():
+        ids = torch.tensor([prompt], device=self._device)
+        with self._lock, torch.inference_mode(), torch.random.fork_rng():
             torch.manual_seed(request.seed)
             self._switch(adapter)
-            if request.stop:
-                sampling |= {"stop_strings": list(request.stop), "tokenizer": self._tokenizer}
-            output = self._network.generate(**tokens, max_new_tokens=request.max_tokens, **sampling)[0]
-        fresh = output[tokens["input_ids"].shape[1] :]
-        text, stopped = _until(self._tokenizer.decode(fresh, skip_special_tokens=True), request.stop)
-        ended = bool(len(fresh)) and int(fresh[-1]) == self._tokenizer.eos_token_id
+            output = self._network.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=request.max_tokens,
+                stopping_criteria=[stops],
+                **sampling,
+            )[0].tolist()
+        fresh = output[len(prompt) :]
+        text, stopped = stops.cut(fresh)
+        ended = stopped or fresh[-1] in self._ends
         return Reply(
-            text=text,
-            finish="stop" if ended or stopped else "length",
-            prompt_tokens=tokens["input_ids"].shape[1],
+            text=text if ended else text.rstrip("\ufffd"),  # the limit may fall inside a character
+            finish="stop" if ended else "length",
+            prompt_tokens=len(prompt),
             completion_tokens=len(fresh),
         )
+
+    def _prompt(self, request: ChatRequest) -> list[int]:
+        goes_on = request.messages[-1].role == "assistant"
+        try:
+            ids: list[int] = self._tokenizer.apply_chat_template(
+                [message.model_dump() for message in request.messages],
+                add_generation_prompt=not goes_on,
+                continue_final_message=goes_on,
+                return_dict=False,
+            )
+        except (ValueError, TemplateError) as error:
+            raise ModelError(
+                f"{self._files.name}: the model's chat template does not take such a conversation ({error}); "
+                "choose a chat model"
+            ) from error
+        return ids
 
     def _switch(self, adapter: str | None) -> None:
         if not self._adapters:
@@ -117,7 +147,7 @@ class TransformersEngine:
             self._network.base_model.disable_adapter_layers()
         else:
             self._network.base_model.enable_adapter_layers()
-            self._network.set_adapter(adapter)
+            self._network.set_adapter(_slot(list(self._adapters).index(adapter)))
 
 
 class _TransformersChat:
@@ -135,10 +165,58 @@ class _TransformersChat:
         """The model belongs to the engine."""
 
 
-def _until(text: str, stops: tuple[str, ...]) -> tuple[str, bool]:
-    """`text` before the first of `stops`, and whether one was found."""
-    found = [at for stop in stops if (at := text.find(stop)) >= 0]
-    return (text[: min(found)], True) if found else (text, False)
+class _Stops:
+    """Tells `generate` to end once one of the stop strings is in the text, and cuts it off."""
+
+    def __init__(self, tokenizer: Any, prompt: int, stops: tuple[str, ...]) -> None:
+        self._tokenizer = tokenizer
+        self._prompt = prompt
+        self._stops = stops
+
+    def __call__(self, ids: Any, scores: Any, **_: Any) -> Any:
+        import torch
+
+        met = bool(self._stops) and self.cut(ids[0, self._prompt :].tolist())[1]
+        return torch.tensor([met], device=ids.device)
+
+    def cut(self, fresh: list[int]) -> tuple[str, bool]:
+        """The text of the tokens before the first stop string, and whether there was one."""
+        text = self._tokenizer.decode(fresh, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        return (text[: min(found)], True) if found else (text, False)
+
+
+def _end_tokens(tokenizer: Any, network: Any) -> list[int]:
+    """The tokens that end an answer: what the model's files name, and what llama.cpp ends at besides."""
+    vocabulary = tokenizer.get_vocab()
+    named = network.generation_config.eos_token_id
+    ends = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
+    ends.extend(vocabulary.get(mark) for mark in END_MARKS)
+    known = list(dict.fromkeys(end for end in ends if end is not None))
+    if not known:
+        raise ValueError("it names no token that ends an answer")
+    return known
+
+
+def _with_adapters(network: Any, adapters: Sequence[Adapter]) -> Any:
+    from peft import PeftModel
+
+    for number, adapter in enumerate(adapters):
+        folder, slot = str(adapter.folder), _slot(number)
+        try:
+            if number == 0:
+                network = PeftModel.from_pretrained(network, folder, adapter_name=slot)
+            loaded = network.load_adapter(folder, adapter_name=slot)
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"{folder}: this adapter does not fit the model ({reason[:160]})") from error
+        if stray := [*loaded.missing_keys, *loaded.unexpected_keys]:
+            raise ModelError(f"{folder}: this adapter does not fit the model (`{stray[0]}`); it belongs to another one")
+    return network
+
+
+def _slot(number: int) -> str:
+    return f"adapter_{number}"  # torch refuses dots, which versioned names have
 
 
 def _device(wanted: str) -> str:

@@ -6,15 +6,17 @@ Samples of one loop begin with the same tokens (system prompt, label list). A ba
 
 where every rest sees the prefix and itself, and its positions go on from the prefix. Samples that begin otherwise
 (rehearsal beside a labelled message) form a family of their own in the same row. The loss is the same as that of the
-padded batch, for about a third of the work (docs/log.md).
+padded batch, for about a third of the work (docs/log.md), wherever the model takes such a mask: `packing_holds`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 
+from ..errors import ModelError
 from ..samples import Sample
 
 Tokens = list[int]
@@ -35,17 +37,17 @@ class Encoded:
 
 
 def encode(samples: Iterable[Sample], tokenizer: Any, max_length: int) -> tuple[list[Encoded], int]:
-    """`samples` in tokens of the model's chat template, and how many were longer than `max_length`."""
+    """`samples` in tokens of the model's chat template, and how many were longer than `max_length`.
+
+    Raises ModelError for a model without a chat template, or with one that does not take these conversations.
+    """
     encoded: list[Encoded] = []
     too_long = 0
     for sample in samples:
         turns = [message.model_dump() for message in sample.messages]
-        prompt = tokenizer.apply_chat_template(turns[:-1], tokenize=False, add_generation_prompt=True)
-        whole = tokenizer.apply_chat_template(turns, tokenize=False)
-        # a template may end with a line break after the end mark; serving stops at the mark
-        completion = whole.removeprefix(prompt).rstrip()
-        if sample.controls.get("finish") == "length":  # the reply was cut: it must not teach where to end
-            completion = turns[-1]["content"]
+        prompt = _rendered(tokenizer, turns[:-1], add_generation_prompt=True)
+        cut = sample.controls.get("finish") == "length"  # such a reply must not teach where to end
+        completion = turns[-1]["content"] if cut else _completion(tokenizer, turns, prompt)
         one = Encoded(
             tokenizer(prompt, add_special_tokens=False)["input_ids"],
             tokenizer(completion, add_special_tokens=False)["input_ids"],
@@ -53,9 +55,31 @@ def encode(samples: Iterable[Sample], tokenizer: Any, max_length: int) -> tuple[
         )
         if len(one) > max_length:
             too_long += 1
-        else:
+        elif one.completion:  # a reply that was cut before its first visible token teaches nothing
             encoded.append(one)
     return encoded, too_long
+
+
+def _completion(tokenizer: Any, turns: list[dict[str, str]], prompt: str) -> str:
+    """What the template writes after `prompt`, up to the mark that ends an answer."""
+    whole = _rendered(tokenizer, turns)
+    if not whole.startswith(prompt):
+        raise ModelError(
+            f"{tokenizer.name_or_path}: the chat template writes an answer otherwise than it asks for one, "
+            "so there is nothing to train towards; choose another model"
+        )
+    # a template may end with a line break after the end mark; serving stops at the mark
+    return whole.removeprefix(prompt).rstrip()
+
+
+def _rendered(tokenizer: Any, turns: list[dict[str, str]], **options: Any) -> str:
+    try:
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, **options))
+    except (ValueError, TemplateError) as error:
+        raise ModelError(
+            f"{tokenizer.name_or_path}: the model's chat template does not take such a conversation ({error}); "
+            "choose a chat model"
+        ) from error
 
 
 def common_prefix(rows: Sequence[Tokens]) -> int:
@@ -128,3 +152,60 @@ class _Row:
         self.positions.extend(range(position, position + len(tokens)))
         self.family.extend([family] * len(tokens))
         self.owner.extend([owner] * len(tokens))
+
+
+def alone(one: Encoded) -> dict[str, torch.Tensor]:
+    """The row of one sample by itself, which any causal model takes: `input_ids` (1, L), `targets`, `weights` (T,)."""
+    return {
+        "input_ids": torch.tensor([one.prompt + one.completion]),
+        "targets": torch.tensor(one.completion),
+        "weights": torch.full((len(one.completion),), one.weight),
+    }
+
+
+def completion_logits(model: Any, row: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Logits (T, vocabulary) that predict the completion tokens of a row of `pack` or `alone`."""
+    inputs = {name: value for name, value in row.items() if name not in ("targets", "weights")}
+    logits: torch.Tensor = model(**inputs, use_cache=False).logits[0]
+    return logits if "logits_to_keep" in row else logits[-len(row["targets"]) - 1 : -1]
+
+
+def packing_holds(model: Any, longest: int) -> bool:
+    """Whether `model` gives packed samples the logits that it gives each alone, tried on four random ones.
+
+    Some architectures pass over a mask in four dimensions or over positions, or carry state from token to token; they
+    would be trained on something else, silently. A sliding window below `longest` tokens, the longest sample's, does
+    not hold either: the mask of a packed row has no window.
+    """
+    window = getattr(model.config, "sliding_window", None)
+    if window is not None and window < longest:
+        return False
+    random = torch.Generator().manual_seed(0)
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+
+    def tokens(count: int) -> Tokens:
+        return torch.randint(vocabulary, (count,), generator=random).tolist()
+
+    head = tokens(KIN)
+    kin = [Encoded(head + tokens(count), tokens(3)) for count in (1, 5, 2)]
+    batch = [kin[0], Encoded(tokens(KIN), tokens(2)), *kin[1:]]
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            expected = torch.cat([completion_logits(model, _on(model, alone(one))) for one in _in_rows(batch)])
+            found = completion_logits(model, _on(model, pack(batch)))
+    except Exception:  # what an architecture does with arguments it does not know is its own affair
+        return False
+    finally:
+        model.train(training)
+    return found.shape == expected.shape and bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
+
+
+def _in_rows(batch: Sequence[Encoded]) -> list[Encoded]:
+    """The samples of a batch in the order in which `pack` lays them out."""
+    return [one for family in families(batch) for one in family]
+
+
+def _on(model: Any, row: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.to(model.device) for name, value in row.items()}

@@ -14,3 +14,4 @@ class Trained(Setting):
     final_loss: float  # mean of the last tenth of the steps
     losses: tuple[float, ...]
     resumed_at: int = 0
+    packed: bool = True  # False: the architecture took no packed rows, samples went one at a time

@@ -1,9 +1,13 @@
 """Training one LoRA adapter: the Trainer of transformers with our collator and our loss."""
 
 import json
+import logging
 import math
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +17,21 @@ import transformers
 from peft import LoraConfig, get_peft_model
 from torch.utils.data import Dataset
 
+from ..digests import SHORT, digest_of
 from ..errors import DataError, ModelError
+from ..models.progress import quiet_transformers
 from ..models.store import ModelFiles
 from ..samples import Sample
-from ..workspace import explaining_disk_errors, writing
-from .packing import Encoded, encode, pack
+from ..workspace import writing
+from .checkpoints import explaining_write_errors, last_checkpoint
+from .packing import Encoded, alone, completion_logits, encode, pack, packing_holds
 from .settings import Training
 from .trained import Trained
 
 OnStep = Callable[[int, int, float], None]  # step, steps in all, loss
+Rows = dict[str, list[dict[str, torch.Tensor]]]
+
+log = logging.getLogger(__name__)
 
 
 def train_adapter(
@@ -36,45 +46,47 @@ def train_adapter(
 ) -> Trained:
     """Train an adapter of `base` on `samples` and write it to `target`, whole or not at all.
 
-    A training that was killed goes on from its last whole checkpoint in `checkpoints`. Raises DataError when
-    nothing is left to train on, ModelError when the loss is no longer a number.
+    A training that was killed goes on from its last whole checkpoint. These lie in a folder of `checkpoints` that is
+    named by base, settings, seed and tokens, so another training never goes on from them; it is deleted at the end.
+
+    Raises DataError when nothing is left to train on; ModelError when the base cannot be trained, the loss is no
+    longer a number, or the memory is too small; WorkspaceError when the disk is full.
     """
-    tokenizer = transformers.AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
-    encoded, too_long = encode(samples, tokenizer, settings.max_length)
-    if not encoded:
-        raise DataError(f"no sample of {len(samples)} is left to train on; loosen the funnel or raise max_length")
-    transformers.set_seed(seed)  # before the adapter's random A matrices
-    network = _with_adapter(base, settings)
-    curve = _Curve(on_step)
-    arguments = _arguments(settings, len(encoded), checkpoints, seed)
-    trainer = PackingTrainer(
-        model=network, args=arguments, train_dataset=_Rows(encoded), data_collator=pack, callbacks=[curve]
-    )
-    trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
-    trainer.remove_callback(transformers.trainer_callback.ProgressCallback)
-    last = last_checkpoint(checkpoints)
-    started = time.perf_counter()
-    with explaining_disk_errors(checkpoints):
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
-    seconds = time.perf_counter() - started
-    with writing(target) as folder:
-        network.save_pretrained(folder)
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's unfilled model card
-        _name_base(folder / "adapter_config.json", base.name)
+    with quiet_transformers():
+        encoded, too_long = _encoded(samples, base, settings)
+        identity = digest_of([base.digest, settings.model_dump(mode="json"), seed, [asdict(one) for one in encoded]])
+        work = checkpoints / f"training-{identity[:SHORT]}"
+        transformers.set_seed(seed)  # before the adapter's random A matrices
+        network = _with_adapter(base, settings)
+        packed = _packs(network, base, encoded)
+        trainer = PackingTrainer(
+            model=network,
+            args=_arguments(settings, len(encoded), work, seed),
+            train_dataset=_Rows(_balanced(encoded)),
+            data_collator=_together if packed else _one_by_one,
+            callbacks=[_Curve(on_step)],
+        )
+        trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
+        last, first = last_checkpoint(work)
+        started = time.perf_counter()
+        with explaining_write_errors(checkpoints), _explaining_memory(base):
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        seconds = time.perf_counter() - started
+        _write(network, base, target)
+    shutil.rmtree(work, ignore_errors=True)
     losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
     tail = losses[-max(1, len(losses) // 10) :]
-    first = int(last.name.rpartition("-")[2]) if last else 0
     tokens = sum(len(one) for one in encoded) * settings.epochs
-    done = tokens * (1 - first / max(1, len(losses)))
     return Trained(
         samples=len(encoded),
         too_long=too_long,
         tokens=tokens,
         seconds=seconds,
-        tokens_per_second=done / seconds if seconds else 0.0,
+        tokens_per_second=tokens * (1 - first / len(losses)) / seconds,
         final_loss=sum(tail) / len(tail),
         losses=losses,
         resumed_at=first,
+        packed=packed,
     )
 
 
@@ -82,16 +94,81 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
     """transformers' Trainer on packed rows: the LM head runs on completion tokens only."""
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool = False, **_: Any
-    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """Weighted mean cross-entropy over the batch's completion tokens, in nats."""
-        targets, weights = inputs.pop("targets"), inputs.pop("weights")
-        output = model(**inputs, use_cache=False)
-        losses = F.cross_entropy(output.logits[0].float(), targets, reduction="none")
-        loss = (losses * weights).sum() / weights.sum()
+        self, model: Any, inputs: Rows, return_outputs: bool = False, **_: Any
+    ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Mean of weight × cross-entropy over the batch's completion tokens, in nats."""
+        loss = torch.cat([_weighted_losses(model, row) for row in inputs["rows"]]).mean()
         if not torch.isfinite(loss):
-            raise ModelError("the training loss is no longer a number; lower `train.learning_rate` and run again")
-        return (loss, output) if return_outputs else loss
+            raise ModelError(DIVERGED)
+        return (loss, {"loss": loss}) if return_outputs else loss
+
+
+DIVERGED = "the training loss is no longer a number; lower `train.learning_rate` and run again"
+
+
+def _weighted_losses(model: Any, row: dict[str, torch.Tensor]) -> torch.Tensor:
+    return F.cross_entropy(completion_logits(model, row).float(), row["targets"], reduction="none") * row["weights"]
+
+
+def _together(batch: Sequence[Encoded]) -> Rows:
+    return {"rows": [pack(batch)]}
+
+
+def _one_by_one(batch: Sequence[Encoded]) -> Rows:
+    return {"rows": [alone(one) for one in batch]}
+
+
+def _encoded(samples: Sequence[Sample], base: ModelFiles, settings: Training) -> tuple[list[Encoded], int]:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
+    encoded, too_long = encode(samples, tokenizer, settings.max_length)
+    if not encoded:
+        raise DataError(
+            f"no sample of {len(samples)} is left to train on ({too_long} too long); loosen the funnel or raise "
+            "`train.max_length`"
+        )
+    return encoded, too_long
+
+
+def _balanced(encoded: Sequence[Encoded]) -> list[Encoded]:
+    """Weights that average 1 over the completion tokens of the training: the learning rate keeps its meaning."""
+    tokens = sum(len(one.completion) for one in encoded)
+    mean = sum(one.weight * len(one.completion) for one in encoded) / tokens
+    return [replace(one, weight=one.weight / mean) for one in encoded]
+
+
+def _packs(network: Any, base: ModelFiles, encoded: Sequence[Encoded]) -> bool:
+    holds = packing_holds(network, max(len(one) for one in encoded))
+    if not holds:
+        log.warning("%s does not take packed samples; it is trained on one at a time, which is slower", base.name)
+    return holds
+
+
+def _write(network: Any, base: ModelFiles, target: Path) -> None:
+    """Save the adapter so that the same training gives the same bytes, on every machine."""
+    if not all(torch.isfinite(weight).all() for weight in network.parameters() if weight.requires_grad):
+        raise ModelError(DIVERGED)
+    with explaining_write_errors(target.parent), writing(target) as folder:
+        network.save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's unfilled model card
+        path = folder / "adapter_config.json"
+        config = json.loads(path.read_text(encoding="utf-8"))
+        config["base_model_name_or_path"] = base.name  # a path differs from machine to machine
+        if isinstance(config["target_modules"], list):  # a set in PEFT: in another order in every process
+            config["target_modules"].sort()
+        path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+
+
+@contextmanager
+def _explaining_memory(base: ModelFiles) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+            raise ModelError(
+                f"{base.name}: the memory is too small for this training; lower `train.batch_size` or "
+                "`train.max_length`, or choose a smaller model"
+            ) from error
+        raise
 
 
 class _Rows(Dataset[Encoded]):
@@ -119,7 +196,7 @@ class _Curve(transformers.TrainerCallback):  # type: ignore[misc]
 def _with_adapter(base: ModelFiles, settings: Training) -> Any:
     try:
         network = transformers.AutoModelForCausalLM.from_pretrained(
-            base.folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
+            base.folder, dtype=torch.float32, local_files_only=True
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"{base.folder}: transformers cannot load this model for training ({error})") from error
@@ -162,22 +239,3 @@ def _arguments(settings: Training, rows: int, checkpoints: Path, seed: int) -> A
         dataloader_pin_memory=False,
         label_names=["targets"],
     )
-
-
-def _name_base(config: Path, name: str) -> None:
-    """Put the base's name in place of its path, which would change the adapter's digest from machine to machine."""
-    settings = json.loads(config.read_text(encoding="utf-8"))
-    settings["base_model_name_or_path"] = name
-    config.write_text(json.dumps(settings, indent=2, sort_keys=True), encoding="utf-8")
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint whose state file is whole; it is written last, so the rest is whole too."""
-    numbered = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    for path in reversed(numbered):
-        try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        return path
-    return None

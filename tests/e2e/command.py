@@ -170,7 +170,8 @@ def write_config(folder: Path, **settings: Any) -> None:
                 {"kind": "label_agreement", "margin": -2},
             ]
         },
-        "train": {"rank": 4, "epochs": 1, "batch_size": 8},
+        # enough for the random model to answer with a label at all, which is promoted over one that never does
+        "train": {"rank": 16, "epochs": 4, "batch_size": 8, "learning_rate": 0.01},
         "gate": {"resamples": 500},
     }
     (folder / "loop.yaml").write_text(yaml.safe_dump(loop | settings, sort_keys=False), encoding="utf-8")

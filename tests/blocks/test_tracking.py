@@ -1,0 +1,249 @@
+"""MLflow behind one class: what is found again, what is made once, where the aliases point."""
+
+import json
+import shutil
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import OperationalError
+from wheelwork.blocks.tracking import CANDIDATE, CHAMPION, Tracking, explained, flattened
+from wheelwork.core.errors import DependencyError
+
+
+@pytest.fixture
+def tracking(mlflow_uri: str, tmp_path: Path) -> Tracking:
+    return Tracking("tiny", tmp_path / "home")
+
+
+@pytest.fixture
+def client(mlflow_uri: str) -> MlflowClient:
+    return MlflowClient(tracking_uri=mlflow_uri)
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def finished(tracking: Tracking, name: str, **tags: str) -> str:
+    run = tracking.open_run(name, {f"wheelwork.{tag}": value for tag, value in tags.items()})
+    tracking.end_run(run)
+    return run
+
+
+# runs
+
+
+def test_an_unfinished_run_is_found_again(tracking: Tracking, tmp_path: Path) -> None:
+    run = tracking.open_run("0000-abc", {})
+    assert tracking.open_run("0000-abc", {}) == run
+    assert Tracking("tiny", tmp_path / "home").open_run("0000-abc", {}) == run
+    assert tracking.open_run("0001-abc", {}) != run
+
+
+def test_a_round_that_ended_gets_a_new_run(tracking: Tracking) -> None:
+    first = finished(tracking, "0000-abc")
+    second = tracking.open_run("0000-abc", {})
+    assert second != first
+    assert tracking.open_run("0000-abc", {}) == second
+
+
+def test_every_round_lies_under_the_one_run_of_the_loop(tracking: Tracking, client: MlflowClient) -> None:
+    runs = [finished(tracking, f"000{n}-abc") for n in range(3)]
+    parents = {client.get_run(run).data.tags["mlflow.parentRunId"] for run in runs}
+    (parent,) = parents
+    assert client.get_run(parent).data.tags["wheelwork.kind"] == "loop"
+    assert len(client.search_runs([tracking.experiment])) == 4
+
+
+def test_threads_that_know_the_run_write_to_it_alone(tracking: Tracking, client: MlflowClient) -> None:
+    run = tracking.open_run("0000-abc", {})
+
+    def write(number: int) -> str:
+        found = tracking.open_run("0000-abc", {})
+        tracking.log(found, metrics={f"figure.{number}": number})
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(write, range(8))) == {run}
+    assert client.get_run(run).data.metrics == {f"figure.{n}": float(n) for n in range(8)}
+    assert len(client.search_runs([tracking.experiment])) == 2
+
+
+def test_loops_do_not_see_each_other(tracking: Tracking, tmp_path: Path) -> None:
+    run = tracking.open_run("0000-abc", {})
+    other = Tracking("other", tmp_path / "home")
+    assert other.open_run("0000-abc", {}) != run
+    assert other.experiment != tracking.experiment
+
+
+def test_rounds_that_ended_are_counted(tracking: Tracking) -> None:
+    assert tracking.rounds() == 0
+    finished(tracking, "0000-abc")
+    tracking.open_run("0001-abc", {})
+    assert tracking.rounds() == 1
+
+
+def test_looks_are_other_adapters_judged_by_the_same_suites(tracking: Tracking) -> None:
+    finished(tracking, "a", suites="s", adapter="one")
+    finished(tracking, "a", suites="s", adapter="one")  # the same round again
+    finished(tracking, "b", suites="s", adapter="two")
+    finished(tracking, "c", suites="other", adapter="three")
+    finished(tracking, "d", suites="s")  # it ended before there was an adapter
+    tracking.open_run("e", {"wheelwork.suites": "s", "wheelwork.adapter": "four"})  # still running
+    assert tracking.looks("s", except_adapter="new") == 2
+    assert tracking.looks("s", except_adapter="one") == 1
+    assert tracking.looks("never", except_adapter="new") == 0
+
+
+# what is logged
+
+
+def test_figures_parameters_and_curves_arrive(tracking: Tracking, client: MlflowClient) -> None:
+    run = tracking.open_run("0000-abc", {})
+    tracking.log(
+        run,
+        params={"train": {"rank": 4}, "long": "x" * 7000},
+        metrics={"kept": 3},
+        curve={"train.loss": [2.0, 1.0]},
+        tags={"wheelwork.data": "d"},
+    )
+    data = client.get_run(run).data
+    assert data.params == {"train.rank": "4", "long": "x" * 6000}
+    assert data.metrics == {"kept": 3.0, "train.loss": 1.0}
+    assert data.tags["wheelwork.data"] == "d"
+    assert [(p.step, p.value) for p in client.get_metric_history(run, "train.loss")] == [(1, 2.0), (2, 1.0)]
+
+
+def test_many_points_and_parameters_fit(tracking: Tracking, client: MlflowClient) -> None:
+    run = tracking.open_run("0000-abc", {})
+    tracking.log(run, params={f"p{n}": n for n in range(150)}, curve={"loss": [float(n) for n in range(1500)]})
+    assert len(client.get_run(run).data.params) == 150
+    assert client.get_run(run).data.metrics["loss"] == 1499
+
+
+def test_a_round_that_is_resumed_may_log_the_same_again(tracking: Tracking, client: MlflowClient) -> None:
+    run = tracking.open_run("0000-abc", {})
+    for _ in range(2):
+        tracking.log(run, params={"seed": 0}, metrics={"kept": 3})
+    assert client.get_run(run).data.params == {"seed": "0"}
+
+
+def test_a_table_written_twice_is_one_table(tracking: Tracking, client: MlflowClient, tmp_path: Path) -> None:
+    run = tracking.open_run("0000-abc", {})
+    columns = ["text", "score"]
+    tracking.log_table(run, [{"text": "old", "score": 0.1}], columns, "samples/kept.json")
+    tracking.log_table(run, [{"text": "línea", "score": 0.5}, {"text": "y"}], columns, "samples/kept.json")
+    tracking.log_table(run, [], columns, "samples/dropped.json")
+    table = json.loads(Path(client.download_artifacts(run, "samples/kept.json", str(tmp_path))).read_text("utf-8"))
+    assert table == {"columns": ["text", "score"], "data": [["línea", 0.5], ["y", None]]}
+    listed = json.loads(client.get_run(run).data.tags["mlflow.loggedArtifacts"])
+    assert [entry["path"] for entry in listed] == ["samples/kept.json", "samples/dropped.json"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "flat"),
+    [
+        ({}, []),
+        ({"a": {"b": {"c": 1}}, "d": True}, [("a.b.c", "1"), ("d", "True")]),
+        ({"filters": [{"kind": "rules"}], "none": None}, [("filters", '[{"kind":"rules"}]'), ("none", "None")]),
+        ({"targets": ("q", "v")}, [("targets", '["q","v"]')]),
+    ],
+)
+def test_nested_settings_become_dotted_names(settings: dict[str, Any], flat: list[tuple[str, str]]) -> None:
+    assert list(flattened(settings)) == flat
+
+
+# the registry
+
+
+def test_an_adapter_is_registered_once(tracking: Tracking, client: MlflowClient, adapter: Path) -> None:
+    run = tracking.open_run("0000-abc", {})
+    first = tracking.register(run, adapter, "one", {"base_digest": "b"})
+    assert tracking.register(tracking.open_run("0001-abc", {}), adapter, "one", {"base_digest": "b"}) == first
+    assert tracking.register(run, adapter, "two", {"base_digest": "b"}) != first
+    versions = {str(v.version): v for v in client.search_model_versions("name = 'tiny'")}
+    assert len(versions) == 2
+    assert versions[first].run_id == run
+    assert versions[first].tags == {"adapter_digest": "one", "base_digest": "b"}
+
+
+def test_an_alias_moves_and_stays_one(tracking: Tracking, client: MlflowClient, adapter: Path) -> None:
+    run = tracking.open_run("0000-abc", {})
+    one, two = (tracking.register(run, adapter, digest, {}) for digest in ("one", "two"))
+    for version in (one, two):
+        tracking.point(CANDIDATE, version)
+    tracking.point(CHAMPION, one)
+    assert str(client.get_model_version_by_alias("tiny", CANDIDATE).version) == two
+    assert client.get_model_version("tiny", two).aliases == [CANDIDATE]
+    assert client.get_model_version("tiny", one).aliases == [CHAMPION]
+
+
+def test_there_is_no_champion_before_the_first_promotion(tracking: Tracking, adapter: Path) -> None:
+    assert tracking.champion() is None  # no registered model yet
+    tracking.register(tracking.open_run("0000-abc", {}), adapter, "one", {})
+    assert tracking.champion() is None  # a version, but no alias
+
+
+def test_the_champion_is_the_registered_folder(tracking: Tracking, adapter: Path) -> None:
+    version = tracking.register(tracking.open_run("0000-abc", {}), adapter, "one", {})
+    shutil.rmtree(adapter)
+    tracking.point(CHAMPION, version)
+    champion = tracking.champion()
+    assert champion is not None
+    assert (champion.version, champion.digest) == (version, "one")
+    assert (champion.folder / "adapter_model.safetensors").read_bytes() == b"weights"
+
+
+def test_the_champion_before_is_the_one_that_was_replaced(tracking: Tracking, adapter: Path) -> None:
+    run = tracking.open_run("0000-abc", {})
+    one, two = (tracking.register(run, adapter, digest, {}) for digest in ("one", "two"))
+    tracking.tag_version(one, {"previous_champion": ""})
+    tracking.tag_version(two, {"previous_champion": one})
+    before = tracking.champion_before(two)
+    assert before is not None and (before.version, before.digest) == (one, "one")
+    assert tracking.champion_before(one) is None
+
+
+# when MLflow does not do as asked
+
+
+def test_a_store_that_is_no_database_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'broken.db'}")
+    (tmp_path / "broken.db").write_bytes(b"no database at all, but long enough to be read as a page" * 20)
+    with pytest.raises(DependencyError, match="MLflow did not do as asked") as caught:
+        Tracking("tiny", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_is_gone_is_told_in_one_sentence(tracking: Tracking) -> None:
+    with pytest.raises(DependencyError, match="MLflow did not do as asked"):
+        tracking.end_run("0" * 32)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MlflowException("database is locked\nand more"),
+        OperationalError("SELECT 1", {}, sqlite3.OperationalError("database is locked")),
+        ConnectionRefusedError("database is locked"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_did_not_answer_can_be_tried_again(error: Exception) -> None:
+    with pytest.raises(DependencyError, match="database is locked") as caught, explained():
+        raise error
+    assert "and more" not in str(caught.value) and caught.value.__cause__ is error
+
+
+def test_our_own_bugs_are_not_blamed_on_mlflow() -> None:
+    with pytest.raises(KeyError), explained():
+        raise KeyError("adapter_digest")
