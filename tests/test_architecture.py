@@ -172,3 +172,12 @@ def test_a_relative_import_of_a_package_starts_at_itself() -> None:
 )
 def test_an_unsafe_loader_is_seen(source: str, found: list[str]) -> None:
     assert sorted(unsafe_yaml(source)) == sorted(found)
+
+
+def test_openmp_is_told_not_to_spin_before_torch_or_llama_cpp_is_loaded() -> None:
+    said = "import os, sys; os.environ.pop('GOMP_SPINCOUNT', None); import wheelwork; "
+    said += "print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", said], capture_output=True, text=True).stdout.split() == [
+        "3000",
+        "False",
+    ]

@@ -1,6 +1,5 @@
 """The embedded engine: llama.cpp in this process, on loopback, with one LoRA adapter per request."""
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +18,6 @@ from ..models.store import ModelFiles
 from ..settings import Setting
 from .base import Adapter, check_served
 from .gguf_lora import EXPORT, export_lora
-
-# OpenMP threads wait for each other by spinning. Where something else wants the cores too, the default of 300,000 turns
-# made the engine up to 20 times slower; 3,000 cost nothing alone (docs/log.md). libgomp reads this when it is loaded.
-os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
 class LlamaCpp(Setting):

@@ -205,8 +205,6 @@ def explaining_store_errors(root: Path) -> Iterator[None]:
         if isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise WorkspaceError(f"{root}: the model store cannot be written; {MOVE}") from cause
         raise
-    except (FileExistsError, NotADirectoryError) as error:
-        raise WorkspaceError(f"{root}: the model store needs a folder, but a file stands there; {MOVE}") from error
 
 
 MOVE = "set WHEELWORK_MODELS to a folder of yours, then run the command again"

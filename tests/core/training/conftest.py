@@ -8,7 +8,7 @@ from wheelwork.core.models.store import ModelFiles, ModelStore
 from wheelwork.tests.tiny import tiny_llama_gguf
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -14,12 +14,10 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from wheelwork.core.engines.base import Adapter
 from wheelwork.core.errors import DataError, ModelError, WorkspaceError
 from wheelwork.core.models.store import ModelFiles, ModelStore
-from wheelwork.core.training.checkpoints import explaining_write_errors, last_checkpoint
 from wheelwork.core.training.packing import encode
 from wheelwork.core.training.trained import Trained
 from wheelwork.tests.core.engines.served import log_probabilities
@@ -173,15 +171,6 @@ def test_another_training_never_goes_on_from_its_checkpoints(
     assert work.is_dir()
 
 
-def test_the_last_checkpoint_is_the_one_with_the_highest_number(tmp_path: Path) -> None:
-    for step in (2, 10, 9):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps({"global_step": step}))
-    (tmp_path / "checkpoint-old").mkdir()
-    assert last_checkpoint(tmp_path) == (tmp_path / "checkpoint-10", 10)
-    assert last_checkpoint(tmp_path / "none") == (None, 0)
-
-
 @pytest.mark.parametrize("file", ["optimizer.pt", "trainer_state.json"])
 def test_a_full_disk_is_one_sentence(file: str, tiny: ModelFiles, tmp_path: Path) -> None:
     def fill(step: int, steps: int, loss: float) -> None:
@@ -193,13 +182,6 @@ def test_a_full_disk_is_one_sentence(file: str, tiny: ModelFiles, tmp_path: Path
     with pytest.raises(WorkspaceError, match=f"{tmp_path}: the disk is full; free some space"):
         train(tiny, tmp_path, on_step=fill)
     assert not (tmp_path / "adapter").exists()
-
-
-def test_a_disk_that_is_full_for_safetensors_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match="the disk is full"), explaining_write_errors(tmp_path):
-        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
-    with pytest.raises(SafetensorError), explaining_write_errors(tmp_path):
-        raise SafetensorError("Error while deserializing header")
 
 
 def test_nothing_is_written_to_the_terminal(
