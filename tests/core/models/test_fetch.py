@@ -93,8 +93,8 @@ def test_what_the_disk_did_is_the_disks_error(log: str, number: int) -> None:
         ("ERROR: Exception:\nTraceback\nValueError: odd " + "x" * 500, "ValueError: odd x"),
         (
             "WARNING: Retrying (Retry(total=0)) after connection broken by 'NameResolutionError(\"Failed to resolve "
-            "'pypi.org'\")': /simple/enc/\nERROR: No matching distribution found for enc==1.0",
-            "cannot be reached.*Failed to resolve 'pypi.org'",
+            "'index.example'\")': /simple/enc/\nERROR: No matching distribution found for enc==1.0",
+            "cannot be reached.*Failed to resolve 'index.example'",
         ),
     ],
 )
