@@ -2,21 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack
 
 from prefect import task
 
 from ..core.artifacts import ArtifactStore
-from ..core.chat.cache import CachedChat, ReplyCache, ask_all
+from ..core.chat.cache import CachedChat, ReplyCache, ask_and_close
 from ..core.chat.messages import Chat
-from ..core.generation.classify import Classifying, Order, plan
+from ..core.generation.classify import plan
 from ..core.loops import Loop, Overrides, load_loop
 from ..core.models.store import ModelFiles, ModelStore
 from ..core.rounds import Generated, Site
-from ..core.samples import Sample
 from ..core.teachers import EmbeddedTeacher, OpenAITeacher
-from .progress import Advance, progress
+from .progress import progress
 from .steps import RETRIED, cached
 
 
@@ -31,7 +29,12 @@ def write_samples(site: Site, loop: str, round_id: str, teacher: str, samples: i
         cache = ReplyCache(site.cache / "replies.db")
         stack.callback(cache.close)
         chat = CachedChat(_connect(read, site, stack), cache)
-        written = asyncio.run(_write(chat, writing, orders, round_id, advance))
+        replies = asyncio.run(ask_and_close(chat, [writing.request(order) for order in orders], advance))
+    source = f"teacher:{chat.fingerprint[:16]}"
+    written = [
+        writing.read(order, reply, origin="teacher", source=source, round=round_id)
+        for order, reply in zip(orders, replies, strict=True)
+    ]
     return Generated(
         samples=ArtifactStore(site.artifacts).write_samples(written),
         calls=chat.calls,
@@ -40,19 +43,6 @@ def write_samples(site: Site, loop: str, round_id: str, teacher: str, samples: i
         seconds=time.perf_counter() - started,
         teacher=teacher,
     )
-
-
-async def _write(
-    chat: CachedChat, writing: Classifying, orders: Sequence[Order], round_id: str, advance: Advance
-) -> list[Sample]:
-    written: list[Sample] = []
-    source = f"teacher:{chat.fingerprint[:16]}"
-    async with aclosing(chat):
-        async for reply in ask_all(chat, [writing.request(order) for order in orders]):
-            order = orders[len(written)]
-            written.append(writing.read(order, reply, origin="teacher", source=source, round=round_id))
-            advance(len(written))
-    return written
 
 
 def _connect(loop: Loop, site: Site, stack: ExitStack) -> Chat:

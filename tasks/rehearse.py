@@ -2,19 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 
 from prefect import task
 
 from ..core.artifacts import ArtifactStore
-from ..core.chat.cache import CachedChat, ReplyCache, ask_all
+from ..core.chat.cache import CachedChat, ReplyCache, ask_and_close
 from ..core.chat.messages import Reply
 from ..core.generation.rehearsal import rehearse, rehearsed
 from ..core.loops import load_loop
 from ..core.models.store import ModelStore
 from ..core.rounds import Rehearsed, Site
-from .progress import Advance, progress
+from .progress import progress
 from .steps import RETRIED, cached
 
 
@@ -31,15 +30,7 @@ def answer_rehearsal(site: Site, prompts: str, engine: str) -> Rehearsed:
             loop.engine_for(model).start(model, {}, site.cache / "adapters") as serving,
             progress("rehearse", len(loop.rehearsal)) as advance,
         ):
-            replies = asyncio.run(_answer(CachedChat(serving.chat(exact=True), cache), loop.rehearsal, advance))
+            chat = CachedChat(serving.chat(exact=True), cache)
+            replies = asyncio.run(ask_and_close(chat, [rehearse(prompt) for prompt in loop.rehearsal], advance))
     samples = rehearsed(loop.rehearsal, replies, source=f"base:{engine[:16]}")
     return Rehearsed(samples=store.write_samples(samples), seconds=time.perf_counter() - started)
-
-
-async def _answer(chat: CachedChat, prompts: Sequence[str], advance: Advance) -> list[Reply]:
-    replies: list[Reply] = []
-    async with aclosing(chat):
-        async for reply in ask_all(chat, [rehearse(prompt) for prompt in prompts]):
-            replies.append(reply)
-            advance(len(replies))
-    return replies

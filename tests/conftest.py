@@ -43,3 +43,14 @@ def mlflow_uri(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     uri = f"sqlite:///{shutil.copy(migrated, tmp_path / 'mlflow.db')}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     return uri
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch on one thread: sums in one order, whatever else the machine does."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

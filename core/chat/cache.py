@@ -2,7 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -112,3 +113,20 @@ async def ask_all(chat: Chat, requests: Sequence[ChatRequest]) -> AsyncIterator[
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def replies_to(
+    chat: Chat, requests: Sequence[ChatRequest], progress: Callable[[int], None] = lambda done: None
+) -> list[Reply]:
+    """All replies, in the order of `requests`; `progress` hears how many are there."""
+    replies: list[Reply] = []
+    async for reply in ask_all(chat, requests):
+        replies.append(reply)
+        progress(len(replies))
+    return replies
+
+
+async def ask_and_close(chat: Chat, requests: Sequence[ChatRequest], progress: Callable[[int], None]) -> list[Reply]:
+    """All replies of a chat that is not needed after this; its connections are closed."""
+    async with aclosing(chat):
+        return await replies_to(chat, requests, progress)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..chat.cache import ask_all
+from ..chat.cache import replies_to
 from ..chat.messages import Chat, ChatRequest
 from ..samples import Message
 from .scorers import Score
@@ -53,9 +53,6 @@ async def answer_suite(
     requests = [
         ChatRequest(messages=render(suite, item.prompt), max_tokens=suite.settings.max_tokens) for item in suite.items
     ]
-    replies: list[str] = []
-    async for reply in ask_all(chat, requests):
-        replies.append(reply.text)
-        progress(len(replies))
+    replies = [reply.text for reply in await replies_to(chat, requests, progress)]
     scores = tuple(suite.settings.scorer(reply, item) for reply, item in zip(replies, suite.items, strict=True))
     return Answered(tuple(replies), scores)

@@ -1,21 +1,16 @@
 """Tiny models with random adapters, shared by the tests of the engines."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from wheelwork.core.engines.base import Adapter
 from wheelwork.core.models.store import ModelFiles, ModelStore
 from wheelwork.tests.tiny import tiny_adapter, tiny_llama_gguf
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def alone(one_thread: None) -> None:
+    """Every test here computes on one thread."""
 
 
 @pytest.fixture(scope="session")
