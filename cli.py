@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .cli_generate import generate
 from .core.errors import WheelworkError
 from .core.workspace import home, write_text
 
@@ -50,23 +51,34 @@ def improve(loop: LoopFolder, samples: Samples = None, seed: Seed = 0, report: R
     _round(loop, samples, seed, report)
 
 
+app.command()(generate)
+
+
 @app.command()
 def check(loop: LoopFolder) -> None:
-    """Check a loop before anything is spent: settings, data, labels, leaks between seeds and suites."""
-    from collections import Counter
-
+    """Check a loop before anything is spent: settings, data, leaks into suites, and whether the task is fit for it."""
     from .core.loops import find_loop, load_loop
 
     read = load_loop(find_loop(loop))
-    seeds = Counter(seed.label for seed in read.seeds)
     table = Table("part", "rows", "of it", box=None, pad_edge=False, header_style="dim")
-    spread = f"{min(seeds.values())} to {max(seeds.values())} for each of {len(read.labels)} labels"
-    table.add_row("seeds", str(len(read.seeds)), spread)
+    table.add_row("seeds", str(len(read.seeds)), f"in {len(read.material.categories)} categories")
+    if read.material.passages:
+        documents = {passage.document for passage in read.material.passages.values()}
+        table.add_row("passages", str(len(read.material.passages)), f"of {len(documents)} documents")
     for name, suite in read.suites.items():
         table.add_row(name, str(len(suite.items)), f"{suite.settings.role}, scored by {suite.settings.scorer.kind}")
-    out = Console(highlight=False, soft_wrap=True)
+    fit = Table("is the task …", "", "why", box=None, pad_edge=False, header_style="dim")
+    colours = {"yes": "green", "weak": "yellow", "no": "red"}
+    for question in ("structured", "learnable", "verifiable"):
+        answer = getattr(read.suitability, question)
+        fit.add_row(question, f"[{colours[answer.verdict]}]{answer.verdict}[/]", escape(answer.why))
+    out = Console(highlight=False)
     out.print(table)
-    out.print(f"\n{read.name}: everything is in order. Next: wheelwork improve {loop}")
+    out.print()
+    out.print(fit)
+    for bad, reason in read.acknowledged:
+        out.print(f"[yellow]acknowledged:[/] {bad.kind.replace('_', ' ')} ({escape(bad.evidence)}): {escape(reason)}")
+    out.print(f"\n{read.name}: everything is in order. Next: wheelwork improve {loop}", soft_wrap=True)
 
 
 @app.command()

@@ -8,8 +8,9 @@
     │   ├── ModelError       a model that is missing, damaged or does not fit
     │   ├── BusyError        another round of the same loop is running
     │   └── WorkspaceError   a folder that cannot be written, a full disk
-    └── DependencyError      something outside did not answer after retries; exit code 3
-        └── TeacherError     a model endpoint
+    ├── DependencyError      something outside did not answer after retries; exit code 3
+    │   └── TeacherError     a model endpoint
+    └── BudgetSpent          a signal within a round: no further call, what was answered is used
 
 The message says what is wrong, where, and what to do. It is shown as it is, without a traceback.
 """
@@ -55,3 +56,7 @@ class DependencyError(WheelworkError):
 
 class TeacherError(DependencyError):
     pass
+
+
+class BudgetSpent(WheelworkError):
+    """Raised before a call that could exceed the budget; whoever gathers replies ends with what there is."""

@@ -2,10 +2,26 @@
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from .errors import ConfigError, DataError, LeakError
-from .formats import LabelledText
 from .text import nearest, normalised
+
+
+class Row(Protocol):
+    """A text of the user's, the line that it stands in, and its label where the task has labels."""
+
+    @property
+    def line(self) -> int: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def label(self) -> str | None: ...
+
+
+R = TypeVar("R", bound=Row)
 
 
 def check_labels(labels: Collection[str], where: Path) -> None:
@@ -16,16 +32,16 @@ def check_labels(labels: Collection[str], where: Path) -> None:
         raise ConfigError(f"{where}: the label {odd[0]!r} is empty or has a comma or a line break; rename it")
 
 
-def require_known(rows: Iterable[LabelledText], labels: Collection[str], path: Path) -> None:
+def require_known(rows: Iterable[Row], labels: Collection[str], path: Path) -> None:
     """Raises DataError for a row of `path` whose label is not one of `labels`, with the nearest of them."""
     for row in rows:
         if row.label not in labels:
-            raise DataError(f"{path}:{row.line}: unknown label `{row.label}`; {nearest(row.label, labels)}")
+            raise DataError(f"{path}:{row.line}: unknown label `{row.label}`; {nearest(str(row.label), labels)}")
 
 
-def distinct(rows: Iterable[LabelledText], path: Path) -> list[LabelledText]:
+def distinct(rows: Iterable[R], path: Path) -> list[R]:
     """`rows` without repeats of a text. Raises DataError for the same text under two labels."""
-    seen: dict[str, LabelledText] = {}
+    seen: dict[str, R] = {}
     for row in rows:
         twin = seen.setdefault(normalised(row.text), row)
         if twin.label != row.label:
@@ -37,7 +53,7 @@ def distinct(rows: Iterable[LabelledText], path: Path) -> list[LabelledText]:
 
 
 def refuse_leaks(
-    held_out: Iterable[tuple[int, str]], held_out_path: Path, trained_on: Iterable[LabelledText], trained_path: Path
+    held_out: Iterable[tuple[int, str]], held_out_path: Path, trained_on: Iterable[Row], trained_path: Path
 ) -> None:
     """Raises LeakError when a held-out text, given with its line, is also trained on, but for case and spacing."""
     known = {normalised(row.text): row for row in trained_on}

@@ -3,7 +3,7 @@
 from collections import Counter
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -13,33 +13,25 @@ from .engines.llamacpp import LlamaCpp
 from .engines.transformers import Transformers
 from .errors import ConfigError, DataError
 from .evaluation.gate import GateSettings
-from .evaluation.suites import SuiteSettings, read_suite
-from .formats import LabelledText, read_labelled
-from .generation.classify import Classifying, Generation
-from .labelled import check_labels, distinct, refuse_leaks, require_known
-from .models.store import ModelFiles
-from .prompts import load_template
+from .evaluation.suites import Suite, SuiteSettings, read_suite
+from .formats import LabelledText
+from .generation.example import Example
+from .generation.material import Material
+from .generation.planning import Generation
+from .generation.suitability import Acknowledged, Facts, SuiteFacts, assess, refuse_bad_fits
+from .generation.tasks import AnyTask
+from .generation.writing import Writing
+from .labelled import refuse_leaks
+from .models.store import ModelFiles, ModelStore
 from .quality.funnel import Funnel
 from .rows import read_rows
 from .settings import Setting, parse, read_yaml
-from .teachers import EmbeddedTeacher, Teacher
+from .teachers import EmbeddedTeacher, Role, Teacher, teachers_for
+from .text import nearest
 from .training.settings import Training
 
 CONFIG = "loop.yaml"
 AnyEngine = Annotated[LlamaCpp | Transformers, Field(discriminator="kind")]
-
-
-class Classify(Setting):
-    """Route a text to exactly one label."""
-
-    kind: Literal["classify"] = "classify"
-    instruction: str = Field(
-        "Read the message.", min_length=1, description="first words of the system prompt that is trained on and served"
-    )
-    setting: str = Field(
-        "People write short messages.", min_length=1, description="who writes, in one sentence; the teacher reads it"
-    )
-    labels: dict[str, str] | str = Field(description="label → one-line description, or a YAML file of that")
 
 
 class LoopSettings(Setting):
@@ -48,12 +40,17 @@ class LoopSettings(Setting):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$", description="letters, digits, _ and -")
     description: str = Field("", description="one line for people")
     language: str = Field("en", min_length=2, max_length=8, description="language of the templates")
-    task: Classify = Field(description="what the model is to do")
+    task: AnyTask = Field(description="what the model is to do")
+    acknowledge: tuple[Acknowledged, ...] = Field(
+        (), description="uses that the suitability check refuses and somebody answers for, with the reason"
+    )
     model: str = Field("smollm2-135m-instruct", description="the base: a catalogue name, folder, .gguf or hub id")
     encoder: str = Field("all-minilm-l6-v2", description="the model that embeds texts for the funnel")
     engine: AnyEngine | None = Field(None, description="what serves; unset: llamacpp for GGUF, else transformers")
-    teacher: Teacher = Field(EmbeddedTeacher(), description="the model that writes samples")
-    seeds: str = Field("seeds.jsonl", description="labelled rows to start from")
+    teacher: tuple[Teacher, ...] = Field(
+        (EmbeddedTeacher(),), description="the model that writes samples, or a list: the first has the first say"
+    )
+    seeds: str = Field("seeds.jsonl", description="examples to start from, in the fields of the task")
     rehearsal: str | None = Field(
         None, description="general prompts; the base's answers are trained on too, so that it does not forget"
     )
@@ -62,6 +59,22 @@ class LoopSettings(Setting):
     funnel: Funnel = Field(Funnel(), description="what is thrown away")
     train: Training = Field(Training(), description="how the adapter is trained")
     gate: GateSettings = Field(GateSettings(), description="when a candidate is better")
+
+    def teachers(self, role: Role) -> tuple[Teacher, ...]:
+        """The teachers of one role, in their order."""
+        return teachers_for(role, self.teacher)
+
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, teacher: Any) -> Any:
+        return [teacher] if isinstance(teacher, dict) else teacher
+
+    @field_validator("teacher")
+    @classmethod
+    def _somebody_writes(cls, teacher: tuple[Teacher, ...]) -> tuple[Teacher, ...]:
+        if not teachers_for("writer", teacher):
+            raise ValueError("no teacher has the role `writer`, so nobody writes samples")
+        return teacher
 
     @field_validator("suites")
     @classmethod
@@ -72,31 +85,42 @@ class LoopSettings(Setting):
 
 
 class Loop:
-    """A loop read from its folder: settings, labels, seeds and suites, checked against each other."""
+    """A loop read from its folder: what samples are made from, suites and rehearsal, checked against each other."""
 
     def __init__(self, folder: Path, settings: LoopSettings) -> None:
         self.folder = folder
         self.settings = settings
-        self.labels = _labels(folder, settings.task)
-        self.seeds = _seeds(folder / settings.seeds, self.labels)
+        self.material = Material(
+            folder,
+            settings.task,
+            settings.generate,
+            seeds=folder / settings.seeds,
+            language=settings.language,
+            template="continue" if settings.teachers("writer")[0].kind == "embedded" else "write",
+            config=folder / CONFIG,
+        )
         self.suites = {
             name: read_suite(name, suite, folder, tuple(self.labels)) for name, suite in settings.suites.items()
         }
         rehearsal = _prompts(folder / settings.rehearsal) if settings.rehearsal else []
         self.rehearsal = [row.text for row in rehearsal]
         for suite in self.suites.values():
-            held_out = [(line, item.prompt) for line, item in zip(suite.lines, suite.items, strict=True)]
-            refuse_leaks(held_out, suite.path, self.seeds, folder / settings.seeds)
-            refuse_leaks(held_out, suite.path, rehearsal, folder / (settings.rehearsal or ""))
-        self._writing = self._read_prompts()
+            self._check_suite(suite, rehearsal)
+        self.suitability = assess(self._facts(), settings.gate)
+        self.acknowledged = refuse_bad_fits(self.suitability, settings.acknowledge, str(folder / CONFIG))
 
     @property
     def name(self) -> str:
         return self.settings.name
 
     @property
-    def seeds_digest(self) -> str:
-        return digest_of([[seed.text, seed.label] for seed in self.seeds])
+    def labels(self) -> dict[str, str]:
+        """Label → description; empty where the task has no labels."""
+        return self.material.labels
+
+    @property
+    def seeds(self) -> list[Example]:
+        return self.material.seeds
 
     @property
     def rehearsal_digest(self) -> str:
@@ -110,35 +134,57 @@ class Loop:
         """The engine that the loop names, or the one that fits the model's files."""
         return self.settings.engine or (LlamaCpp() if model.gguf else Transformers())
 
-    def writing(self) -> Classifying:
-        """The prompts of this loop, its own templates before the packaged ones."""
-        return self._writing
+    def embedded(self, teacher: EmbeddedTeacher) -> ModelFiles:
+        """The model of an embedded teacher: its own, or the base of the loop."""
+        return ModelStore().get(self.model_ref(teacher.model or self.settings.model))
 
-    def _read_prompts(self) -> Classifying:
-        settings, overrides = self.settings, self.folder / "prompts"
-        name = settings.generate.template
-        if name == "auto":
-            name = "continue" if settings.teacher.kind == "embedded" else "write"
-        return Classifying(
+    def writing(self) -> Writing:
+        """The prompts of this loop, its own templates before the packaged ones."""
+        return self.material.writing
+
+    def _check_suite(self, suite: Suite, rehearsal: list[LabelledText]) -> None:
+        held_out = [(line, item.prompt) for line, item in zip(suite.lines, suite.items, strict=True)]
+        alone = [row for row, item in zip(held_out, suite.items, strict=True) if not item.history]
+        refuse_leaks(alone, suite.path, self.seeds, self.folder / self.settings.seeds)
+        refuse_leaks(held_out, suite.path, rehearsal, self.folder / (self.settings.rehearsal or ""))
+        passages = self.material.passages
+        for line, item in zip(suite.lines, suite.items, strict=True):
+            if unknown := [name for name in item.passages if name not in passages]:
+                raise DataError(f"{suite.path}:{line}: no passage `{unknown[0]}`; {nearest(unknown[0], passages)}")
+
+    def _facts(self) -> Facts:
+        """What the suitability check looks at."""
+        settings, material = self.settings, self.material
+        seeds = [(seed.text, seed.label or seed.category) for seed in material.seeds]
+        passages = list(material.passages.values())
+        return Facts(
+            task=settings.task.kind,
+            name=settings.name,
+            description=settings.description,
             instruction=settings.task.instruction,
             setting=settings.task.setting,
-            labels=self.labels,
-            settings=settings.generate,
-            write=load_template("classify", name, settings.language, overrides),
-            answer=load_template("classify", "answer", settings.language, overrides),
+            language=settings.language,
+            labels=material.categories,
+            counts=Counter(category for _, category in seeds),
+            seeds=seeds,
+            targets=[
+                SuiteFacts(name, suite.settings.scorer.kind, len(suite.items))
+                for name, suite in self.suites.items()
+                if suite.settings.role == "target"
+            ],
+            passages=len(passages) if passages else None,
+            under_headings=sum(bool(passage.heading) for passage in passages),
         )
 
     @property
     def digest(self) -> str:
-        """Names the loop's content: settings, labels, seeds, suites and templates."""
+        """Names the loop's content: settings, material, rehearsal and suites."""
         return digest_of(
             {
                 "settings": self.settings.model_dump(mode="json"),
-                "labels": list(self.labels.items()),  # in their order, which is that of the prompts
-                "seeds": self.seeds_digest,
+                "material": self.material.digest,
                 "rehearsal": self.rehearsal_digest,
                 "suites": {name: suite.digest for name, suite in self.suites.items()},
-                "prompts": [self._writing.write.digest, self._writing.answer.digest],
             }
         )
 
@@ -172,29 +218,6 @@ def load_loop(folder: Path, overrides: Overrides | None = None) -> Loop:
         raise ConfigError(f"{folder}: there is no such folder; `wheelwork init {folder}` makes a loop there")
     settings = parse(LoopSettings, read_yaml(folder / CONFIG), str(folder / CONFIG))
     return Loop(folder.resolve(), (overrides or Overrides()).apply(settings))
-
-
-def _labels(folder: Path, task: Classify) -> dict[str, str]:
-    if isinstance(task.labels, dict):
-        labels, where = task.labels, folder / CONFIG
-    else:
-        where = folder / task.labels
-        labels = read_yaml(where)
-        if not isinstance(labels, dict):
-            raise ConfigError(f"{where}: expected lines of `label: description`")
-        labels = {str(label): str(description or label) for label, description in labels.items()}
-    check_labels(labels, where)
-    return labels
-
-
-def _seeds(path: Path, labels: dict[str, str]) -> list[LabelledText]:
-    rows = read_labelled(path)
-    require_known(rows, labels, path)
-    seeds = distinct(rows, path)
-    counts = Counter(seed.label for seed in seeds)
-    if empty := [label for label in labels if not counts[label]]:
-        raise DataError(f"{path}: no seed for the label `{empty[0]}`; write at least one row for each label")
-    return seeds
 
 
 def _prompts(path: Path) -> list[LabelledText]:

@@ -1,23 +1,27 @@
 """Prompt templates: Markdown with a YAML head, rendered strictly.
 
     ---
-    name: classify
-    task: classify
+    name: write
+    version: 1
+    task: qa
     language: en
-    purpose: route one message to one label
-    variables: [labels]
+    purpose: have an instructed model write one question and its answer
+    variables: [setting, topic]
+    output: {question: one question of a customer, answer: the answer in a sentence}
     ---
     # system
     …
     # user
     …
 
-A heading opens one message of that role; `{{ variable }}` is Jinja2. A variable that is missing, or given
-and not used, is an error that names the template. What varies most stands last, so that an engine can
-reuse the prefix it has already read.
+A heading opens one message of that role; `{{ variable }}` is Jinja2. A variable that stands in the head and not in
+the body, or the other way round, or that nobody gives, is an error that names the template. What varies most stands
+last, so that an engine can reuse the prefix it has already read.
 """
 
 import re
+from collections.abc import Mapping
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -45,7 +49,12 @@ class Head(Setting):
     task: str = Field(description="the task it serves")
     language: str = Field(description="ISO 639-1 code of the text it asks for")
     purpose: str = Field(description="what it is for, in one line")
+    version: int = Field(1, ge=1, description="raised when the wording changes what comes back")
     variables: tuple[str, ...] = Field((), description="what must be given to render it")
+    output: Literal["text", "fields"] | dict[str, Any] = Field(
+        "text",
+        description="what comes back: text as it stands, labelled fields, {key: description} or a JSON schema",
+    )
 
 
 class Template(Setting):
@@ -62,12 +71,38 @@ class Template(Setting):
                 f"template `{self.head.name}`: {', '.join(sorted(wrong))} missing or not a variable of it"
             )
         try:
-            return tuple(
-                Message(role=role, content=_ENVIRONMENT.from_string(text).render(**values).strip())
-                for role, text in self.turns
-            )
+            return tuple(Message(role=role, content=text.render(**values).strip()) for role, text in self._compiled)
         except Exception as error:  # an expression in a template may raise anything, and it is the template's mistake
             raise ConfigError(f"template `{self.head.name}`: {error}") from error
+
+    def fill(self, offered: Mapping[str, Any]) -> tuple[Message, ...]:
+        """The messages, with those of the `offered` values that the template names. Raises ConfigError as `render`."""
+        return self.render(**{name: offered[name] for name in self.head.variables if name in offered})
+
+    @property
+    def leaves_open(self) -> bool:
+        """Whether the model goes on from an assistant's turn, instead of answering a user's."""
+        return self.turns[-1][0] == "assistant"
+
+    @property
+    def output_schema(self) -> dict[str, Any] | None:
+        """JSON schema of the reply; None for plain text and labelled fields."""
+        output = self.head.output
+        if isinstance(output, str):
+            return None
+        if "type" in output:
+            return output
+        properties = {key: {"type": "string", "description": str(what)} for key, what in output.items()}
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+
+    @cached_property
+    def _compiled(self) -> list[tuple[Any, Any]]:
+        return [(role, _ENVIRONMENT.from_string(text)) for role, text in self.turns]
 
 
 def parse_template(text: str, where: str) -> Template:
@@ -89,19 +124,56 @@ def parse_template(text: str, where: str) -> Template:
         raise ConfigError(f"{where}: {error}") from None
     if wrong := used ^ set(head.variables):
         raise ConfigError(f"{where}: {', '.join(sorted(wrong))} stands in the head or in the body, but not in both")
-    return Template(head=head, turns=turns, digest=digest_of([turns, head.name]))
+    template = Template(head=head, turns=turns, digest=digest_of([turns, head.name, head.version, head.output]))
+    _check_schema(template, where)
+    return template
+
+
+def _check_schema(template: Template, where: str) -> None:
+    if (schema := template.output_schema) is None:
+        return
+    import jsonschema  # 0.2 s, and most templates have none
+
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise ConfigError(f"{where}: `output` is no JSON schema: {error.message}") from None
 
 
 def load_template(task: str, name: str, language: str = "en", overrides: Path | None = None) -> Template:
     """The template `prompts/<language>/<task>/<name>.md`, from the loop's own `prompts/` first."""
-    relative = Path(language) / task / f"{name}.md"
+    return parse_template(*_text(Path(language) / task / f"{name}.md", overrides, "template"))
+
+
+def load_phrases(language: str = "en", overrides: Path | None = None) -> dict[str, Any]:
+    """The sentences of `prompts/<language>/rules.yaml`, from the loop's own `prompts/` first."""
+    text, where = _text(Path(language) / "rules.yaml", overrides, "file of rules")
+    try:
+        phrases = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: this is not valid YAML ({error})") from None
+    if not isinstance(phrases, dict):
+        raise ConfigError(f"{where}: expected lines of `name: sentence`")
+    return phrases
+
+
+def phrase(text: str, where: str, **values: Any) -> str:
+    """One sentence with its variables filled in. Raises ConfigError naming `where`."""
+    try:
+        return _ENVIRONMENT.from_string(text).render(**values).strip()
+    except Exception as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _text(relative: Path, overrides: Path | None, what: str) -> tuple[str, str]:
+    """The text of a prompt file and its name for errors."""
     if overrides is not None and (overrides / relative).is_file():
         path = overrides / relative
         try:
-            return parse_template(path.read_text(encoding="utf-8"), str(path))
+            return path.read_text(encoding="utf-8"), str(path)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from None
     packaged = resources.files("wheelwork.prompts").joinpath(relative.as_posix())
     if not packaged.is_file():
-        raise ConfigError(f"there is no template `{relative}`; put one into the loop's prompts/ folder")
-    return parse_template(packaged.read_text(encoding="utf-8"), f"prompts/{relative}")
+        raise ConfigError(f"there is no {what} `{relative}`; put one into the loop's prompts/ folder")
+    return packaged.read_text(encoding="utf-8"), f"prompts/{relative}"

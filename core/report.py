@@ -74,7 +74,9 @@ def as_markdown(report: Report) -> str:
 
 {markdown_table(["funnel", "samples", "share"], funnel_rows(report))}
 
-{_training_sentence(report)} This was look {report.gate["look"]} at the target; it could spend α = \
+{_teacher_sentence(report)} {_training_sentence(report)}
+
+This was look {report.gate["look"]} at the target; it could spend α = \
 {report.gate["alpha"]:.3g}. Round `{report.round}`, seed {report.seed}.
 """
 
@@ -107,7 +109,7 @@ def as_renderable(report: Report) -> RenderableType:
         Text(),
         side_by_side,
         Text(),
-        Text(_training_sentence(report)),
+        Text(f"{_teacher_sentence(report)} {_training_sentence(report)}"),
         Text(_where_sentence(report), style="dim"),
     )
 
@@ -124,6 +126,17 @@ def _training_sentence(report: Report) -> str:
         f"Trained on {train['samples']} samples ({train['tokens']:,} tokens over all epochs) in "
         f"{train['seconds']:.0f} s, {train['tokens_per_second']:.0f} tokens/s; final loss {train['final_loss']:.4f}."
     )
+
+
+def _teacher_sentence(report: Report) -> str:
+    """What the samples cost; rates are over the calls that were made now, not over replies that were there."""
+    teacher: dict[str, Any] = report.teacher
+    said = f"The teacher answered {teacher['calls']:,} calls in {teacher['seconds']:.0f} s"
+    if teacher["reused"]:
+        said += f"; {teacher['reused']:,} more replies were there already"
+    if teacher["cost"]:
+        said += f"; {teacher['prompt_tokens'] + teacher['completion_tokens']:,} tokens cost {teacher['cost']:.2f}"
+    return said + "."
 
 
 def _where_sentence(report: Report) -> str:

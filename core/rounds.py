@@ -1,5 +1,7 @@
 """What the steps of a round hand to each other: references and figures, never rows or models."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,12 +48,15 @@ class Round(Setting):
 
 
 class Generated(Setting):
-    """Candidates as the teacher wrote them."""
+    """One wave of candidates as the teacher wrote them, and what could not be read or was not asked."""
 
-    samples: Artifact
+    samples: Artifact  # a row for each sample that was asked for; those that were not made have a reject_reason
+    refused: dict[str, int]  # how many were not made, by reason
     calls: int
     reused: int
+    prompt_tokens: int
     completion_tokens: int
+    cost: float  # in the currency of the teacher's prices; 0 without prices
     seconds: float
     teacher: str
 
@@ -69,6 +74,7 @@ class Sifted(Setting):
     kept: Artifact
     dropped: Artifact
     counts: tuple[FilterCount, ...]
+    cells: dict[str, int]  # kept samples by cell of the plan
     examples: dict[str, tuple[str, ...]]  # reason → a few texts
     seconds: float
 
@@ -115,6 +121,7 @@ class Report(Setting):
     verdict: Literal["promoted", "rejected", "inconclusive"]
     reasons: tuple[str, ...]
     funnel: dict[str, Any]
+    teacher: dict[str, Any]
     train: dict[str, Any]
     suites: dict[str, dict[str, Any]]
     timings: dict[str, float]
@@ -124,13 +131,25 @@ class Report(Setting):
     gate: dict[str, Any]
 
 
-def funnel_summary(generated: Generated, sifted: Sifted) -> dict[str, Any]:
-    """Rows generated and kept, and drops by reason over all filters."""
-    dropped: dict[str, int] = {}
-    for count in sifted.counts:
-        for reason, rows in count.dropped.items():
-            dropped[reason] = dropped.get(reason, 0) + rows
-    return {"generated": generated.samples.rows, "kept": sifted.kept.rows, "dropped": dropped}
+def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
+    """Rows asked for and kept, and drops by reason: what no reply held, and what the filters threw away."""
+    dropped = Counter[str]()
+    for reasons in (*(wave.refused for wave in waves), *(count.dropped for count in sifted.counts)):
+        dropped.update(reasons)
+    asked = sum(wave.samples.rows for wave in waves)
+    return {"generated": asked, "kept": sifted.kept.rows, "dropped": dict(dropped), "waves": len(waves)}
+
+
+def teacher_summary(waves: Sequence[Generated]) -> dict[str, Any]:
+    """What the teacher did and cost in this round; replies that were there already cost nothing."""
+    return {
+        "calls": sum(wave.calls for wave in waves),
+        "reused": sum(wave.reused for wave in waves),
+        "prompt_tokens": sum(wave.prompt_tokens for wave in waves),
+        "completion_tokens": sum(wave.completion_tokens for wave in waves),
+        "cost": sum(wave.cost for wave in waves),
+        "seconds": sum(wave.seconds for wave in waves),
+    }
 
 
 def suite_summary(figures: SuiteFigures) -> dict[str, Any]:
@@ -146,7 +165,7 @@ def suite_summary(figures: SuiteFigures) -> dict[str, Any]:
 
 def build_report(
     round_: Round,
-    generated: Generated,
+    waves: Sequence[Generated],
     sifted: Sifted,
     trained: TrainedAdapter,
     decision: Decision,
@@ -165,7 +184,8 @@ def build_report(
         seed=round_.seed,
         verdict=decision.verdict,
         reasons=decision.reasons,
-        funnel=funnel_summary(generated, sifted),
+        funnel=funnel_summary(waves, sifted),
+        teacher=teacher_summary(waves),
         train={
             "samples": training.samples,
             "tokens": training.tokens,

@@ -34,7 +34,7 @@ def read_rows(path: Path) -> Rows:
 
     Blank lines are skipped. Only .json is read whole.
     """
-    return _readable(path, _kind_of(path).read(path))
+    return _readable(path, kind_of(path).read(path))
 
 
 def write_rows(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
@@ -42,7 +42,7 @@ def write_rows(path: Path, rows: Iterable[Row], schema: pa.Schema) -> None:
 
     `schema` gives the columns and their order, and for parquet their types; JSON leaves out what is None.
     """
-    write = _kind_of(path).write
+    write = kind_of(path).write
     with writing(path) as temporary:
         write(temporary, rows, schema)
 
@@ -63,7 +63,8 @@ def not_empty(path: Path, rows: Iterator[T]) -> Iterator[T]:
     raise DataError(f"{path}: the file has no rows; add some")
 
 
-def _kind_of(path: Path) -> "Kind":
+def kind_of(path: Path) -> "Kind":
+    """How files with the ending of `path` are read and written. Raises DataError for one that is not known."""
     if path.suffix.lower() not in KINDS:
         raise DataError(f"{path}: the name must end in {', '.join(KINDS)}; rename or convert the file")
     return KINDS[path.suffix.lower()]

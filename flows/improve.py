@@ -16,10 +16,9 @@ def improve(loop: str, samples: int | None = None, seed: int | None = None) -> R
         seed: Seed of every random choice; the same seed gives the same round. Empty: a seed not used before.
     """
     with opened(loop, samples, seed) as turn:
-        candidates = turn.generate()
-        sifted = turn.sift(candidates)
+        sifted = turn.gather()
         rehearsed = turn.rehearse()
         candidate = turn.train(sifted, rehearsed)
         results = turn.benchmark(candidate)
         decision = turn.decide(candidate, results)
-        return turn.conclude(candidates, sifted, candidate, results, decision)
+        return turn.conclude(sifted, candidate, results, decision)

@@ -12,6 +12,7 @@ from ..core.artifacts import Artifact, ArtifactStore
 from ..core.chat.cache import CachedChat, ReplyCache
 from ..core.engines.base import Adapter, Engine
 from ..core.evaluation.benchmark import Answered, Render, answer_suite
+from ..core.evaluation.scorers import Item
 from ..core.evaluation.suites import Suite
 from ..core.loops import Loop, load_loop
 from ..core.models.store import ModelStore
@@ -23,7 +24,7 @@ from .steps import RETRIED, cached
 BASE, CHAMPION, CANDIDATE = "base", "champion", "candidate"
 
 
-@task(**cached("benchmark", version=1), **RETRIED)
+@task(**cached("benchmark", version=2), **RETRIED)
 def answer_suites(
     site: Site, candidate: Artifact, champion: Champion | None, suites: dict[str, str], prompts: str, engine: str
 ) -> Results:
@@ -72,8 +73,10 @@ async def _answer_all(
 def _renderer(loop: Loop) -> Render:
     writing = loop.writing()
 
-    def render(suite: Suite, prompt: str) -> tuple[Message, ...]:
-        return writing.ask(prompt) if suite.settings.prompt == "task" else (Message(role="user", content=prompt),)
+    def render(suite: Suite, item: Item) -> tuple[Message, ...]:
+        if suite.settings.prompt == "task":
+            return writing.ask(item.prompt, item.history, loop.material.passage_text(item.passages))
+        return (*item.history, Message(role="user", content=item.prompt))
 
     return render
 

@@ -10,13 +10,18 @@ from ..core.artifacts import ArtifactStore
 from ..core.evaluation.gate import Decision
 from ..core.loops import load_loop
 from ..core.report import SUITE_COLUMNS, as_markdown, funnel_rows, suite_rows
-from ..core.rounds import Generated, Report, Results, Round, Sifted, Site, TrainedAdapter
+from ..core.rounds import Generated, Report, Results, Round, Sifted, Site, TrainedAdapter, teacher_summary
 from .steps import RETRIED, recorded
 
 
 @task(**recorded("record"), **RETRIED)
 def record_round(
-    site: Site, round_: Round, generated: Generated, sifted: Sifted, trained: TrainedAdapter, results: Results
+    site: Site,
+    round_: Round,
+    waves: tuple[Generated, ...],
+    sifted: Sifted,
+    trained: TrainedAdapter,
+    results: Results,
 ) -> None:
     """Write parameters, figures, the loss curve, samples and answers of the round to its MLflow run."""
     loop, store, tracking = load_loop(site.loop), ArtifactStore(site.artifacts), Tracking(round_.loop, site.home)
@@ -25,8 +30,11 @@ def record_round(
         params=loop.settings.model_dump(mode="json")
         | {"seed": round_.seed, "samples": round_.samples, "loop_digest": loop.digest},
         metrics={
-            "generate.rows": generated.samples.rows,
-            "generate.seconds": generated.seconds,
+            "generate.rows": sum(wave.samples.rows for wave in waves),
+            "generate.waves": len(waves),
+        }
+        | {f"teacher.{name}": float(value) for name, value in teacher_summary(waves).items()}
+        | {
             "filter.kept": sifted.kept.rows,
             "filter.dropped": sifted.dropped.rows,
             "filter.seconds": sifted.seconds,
@@ -45,7 +53,7 @@ def record_round(
         tags={
             "wheelwork.data": sifted.kept.digest,
             "wheelwork.adapter": trained.digest,
-            "wheelwork.prompts": loop.writing().write.digest,
+            "wheelwork.prompts": ", ".join(template.digest[:16] for template in loop.writing().templates.values()),
         },
     )
     for name, artifact in (("kept", sifted.kept), ("dropped", sifted.dropped)):

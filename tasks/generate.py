@@ -1,68 +1,80 @@
 """Write candidate samples with the teacher."""
 
-import asyncio
 import time
 from contextlib import ExitStack
 
 from prefect import task
 
-from ..core.artifacts import ArtifactStore
-from ..core.chat.cache import CachedChat, ReplyCache, ask_and_close
-from ..core.chat.messages import Chat
-from ..core.generation.classify import plan
-from ..core.loops import Loop, Overrides, load_loop
-from ..core.models.store import ModelFiles, ModelStore
+from ..core.artifacts import Artifact, ArtifactStore
+from ..core.digests import digest_of
+from ..core.generation.augment.children import augment, wishes
+from ..core.generation.augment.settings import Augmentation
+from ..core.generation.fill import Rows, fill_orders
+from ..core.loops import load_loop
 from ..core.rounds import Generated, Site
-from ..core.teachers import EmbeddedTeacher, OpenAITeacher
+from ..core.teaching import Teaching
 from .progress import progress
+from .sift import load_encoder
 from .steps import RETRIED, cached
+from .teachers import teachers_of
 
 
-@task(**cached("generate", version=2), **RETRIED)
-def write_samples(site: Site, loop: str, round_id: str, teacher: str, samples: int, seed: int) -> Generated:
-    """Ask the teacher for `samples` candidates; each reply is kept, so that a second try asks only for the rest."""
-    read = load_loop(site.loop, Overrides(samples=samples))
-    writing = read.writing()
-    orders = plan(read.seeds, list(read.labels), writing.settings, seed)
+@task(**cached("generate", version=3), **RETRIED)
+def write_samples(
+    site: Site, loop: str, round_id: str, teacher: str, wanted: dict[str, int], wave: int, seed: int
+) -> Generated:
+    """Ask the teacher for `wanted` samples by cell; each reply is kept, so that a second try asks only for the rest."""
+    read, store = load_loop(site.loop), ArtifactStore(site.artifacts)
     started = time.perf_counter()
-    with ExitStack() as stack, progress("generate", len(orders)) as advance:
-        cache = ReplyCache(site.cache / "replies.db")
-        stack.callback(cache.close)
-        chat = CachedChat(_connect(read, site, stack), cache)
-        replies = asyncio.run(ask_and_close(chat, [writing.request(order) for order in orders], advance))
-    source = f"teacher:{chat.fingerprint[:16]}"
-    written = [
-        writing.read(order, reply, origin="teacher", source=source, round=round_id)
-        for order, reply in zip(orders, replies, strict=True)
-    ]
+    with ExitStack() as stack, progress("generate", sum(wanted.values())) as advance:
+        teaching = teachers_of(read).open(site.cache, read.settings.generate.budget, stack)
+        orders = read.material.orders(wanted, choices=teaching.choices, seed=int(digest_of([seed, wave])[:8], 16))
+        source = f"teacher:{teaching.chat.fingerprint[:16]}"
+        stream = fill_orders(
+            orders, read.material.writing, teaching.chat, origin="teacher", source=source, round=round_id
+        )
+        rows = Rows(stream, teaching.chat, advance)
+        samples = store.write_samples(rows)
+    return generated(samples, rows, teaching, teacher, time.perf_counter() - started)
+
+
+@task(**cached("augment", version=1), **RETRIED)
+def vary_samples(
+    site: Site, parents: Artifact, augmentation: Augmentation, round_id: str, teacher: str, seeds: str, encoder: str
+) -> Generated:
+    """Children of the seeds and of `parents`, each checked against its parent; `seeds` and `encoder` are digests."""
+    read, store = load_loop(site.loop), ArtifactStore(site.artifacts)
+    started = time.perf_counter()
+    families = [*read.material.seed_samples(), *store.samples(parents)]
+    total = sum(1 for parent in families for _ in wishes(parent, augmentation))
+    with ExitStack() as stack, progress("augment", total) as advance:
+        teaching = teachers_of(read).open(site.cache, read.settings.generate.budget, stack)
+        stream = augment(
+            families,
+            augmentation,
+            teaching.chat,
+            load_encoder(read),
+            seeds=[(seed.text, seed.label) for seed in read.seeds if seed.label],
+            language=read.settings.language,
+            overrides=read.folder / "prompts",
+            source=f"teacher:{teaching.chat.fingerprint[:16]}",
+            round=round_id,
+        )
+        rows = Rows(stream, teaching.chat, advance)
+        samples = store.write_samples(rows)
+    return generated(samples, rows, teaching, teacher, time.perf_counter() - started)
+
+
+def generated(samples: Artifact, rows: Rows, teaching: Teaching, teacher: str, seconds: float) -> Generated:
+    """What a wave was, from the counts of its rows and of its teachers."""
     return Generated(
-        samples=ArtifactStore(site.artifacts).write_samples(written),
-        calls=chat.calls,
-        reused=chat.hits,
-        completion_tokens=chat.completion_tokens,
-        seconds=time.perf_counter() - started,
+        samples=samples,
+        refused=dict(rows.refused),
+        calls=teaching.chat.calls,
+        reused=teaching.chat.hits,
+        prompt_tokens=teaching.chat.prompt_tokens,
+        completion_tokens=teaching.chat.completion_tokens,
+        cost=teaching.cost,
+        seconds=seconds,
         teacher=teacher,
     )
-
-
-def _connect(loop: Loop, site: Site, stack: ExitStack) -> Chat:
-    """The loop's teacher; an embedded one runs until `stack` closes."""
-    teacher = loop.settings.teacher
-    if isinstance(teacher, OpenAITeacher):
-        return teacher.connect()
-    model = _embedded(loop, teacher)
-    engine = stack.enter_context(loop.engine_for(model).start(model, {}, site.cache / "adapters"))
-    return engine.chat(exact=True)  # a resumed round writes what an uninterrupted one would have
-
-
-def _embedded(loop: Loop, teacher: EmbeddedTeacher) -> ModelFiles:
-    return ModelStore().get(loop.model_ref(teacher.model or loop.settings.model))
-
-
-def teacher_fingerprint(loop: Loop) -> str:
-    """Names who will write, without starting it."""
-    teacher = loop.settings.teacher
-    if isinstance(teacher, OpenAITeacher):
-        return teacher.connect().fingerprint
-    model = _embedded(loop, teacher)
-    return loop.engine_for(model).fingerprint(model)

@@ -1,12 +1,13 @@
 """Throw most of the candidates away, and say why."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from prefect import task
 
 from ..core.artifacts import Artifact, ArtifactStore
+from ..core.generation.planning import cell_of
 from ..core.loops import Loop, load_loop
 from ..core.models.encoder import Encoder
 from ..core.models.store import ModelStore
@@ -19,23 +20,24 @@ from .steps import cached
 SHOWN = 3  # examples a reason
 
 
-@task(**cached("filter", version=1))
+@task(**cached("filter", version=2))
 def filter_samples(
-    site: Site, candidates: Artifact, funnel: Funnel, seeds: str, suites: dict[str, str], encoder: str
+    site: Site, candidates: tuple[Artifact, ...], funnel: Funnel, seeds: str, suites: dict[str, str], encoder: str
 ) -> Sifted:
     """Run the funnel over `candidates`; write kept and dropped beside each other."""
     loop, store = load_loop(site.loop), ArtifactStore(site.artifacts)
     started = time.perf_counter()
     context = FunnelContext(
         load_encoder(loop),
-        seeds=[(seed.text, seed.label) for seed in loop.seeds],
+        seeds=[(seed.text, seed.label or "") for seed in loop.seeds],
         held_out=[item.prompt for suite in loop.suites.values() for item in suite.items],
     )
-    kept, dropped, counts = funnel.split(list(store.samples(candidates)), context)
+    kept, dropped, counts = funnel.split([sample for wave in candidates for sample in store.samples(wave)], context)
     return Sifted(
         kept=store.write_samples(kept),
         dropped=store.write_samples(dropped),
         counts=tuple(counts),
+        cells=dict(Counter(cell_of(sample.controls) for sample in kept)),
         examples=_examples(dropped),
         seconds=time.perf_counter() - started,
     )

@@ -73,8 +73,11 @@ class Steps:
         if hit and not all(self._store.exists(artifact) for artifact in artifacts_in(result)):
             result = task.with_options(refresh_cache=True)(site=self._site, **arguments)
             hit = False
-        seconds = time.perf_counter() - started
-        self.times[task.name] = StepTime(seconds=seconds, cache="hit" if hit else "miss")
+        before = self.times.get(task.name, StepTime(seconds=0.0, cache="hit"))  # a step may be done in several waves
+        self.times[task.name] = StepTime(
+            seconds=before.seconds + time.perf_counter() - started,
+            cache="hit" if hit and before.cache == "hit" else "miss",
+        )
         return result  # type: ignore[no-any-return]
 
 

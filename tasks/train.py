@@ -23,11 +23,7 @@ def train_lora(
     from ..core.training.trainer import train_adapter  # torch and transformers load for seconds
 
     loop, store = load_loop(site.loop), ArtifactStore(site.artifacts)
-    writing = loop.writing()
-    samples = [
-        writing.sample(row.text, row.label, origin="seed", source=f"{loop.settings.seeds}:{row.line}")
-        for row in loop.seeds
-    ]
+    samples = loop.material.seed_samples()
     samples.extend(store.samples(kept))
     samples.extend(store.samples(rehearsal))
     identity = digest_of([kept.digest, rehearsal.digest, seeds, prompts, base, training.model_dump(mode="json"), seed])[

@@ -14,6 +14,7 @@ from ..core.digests import digest_of
 from ..core.errors import BusyError
 from ..core.evaluation.gate import Decision, decide
 from ..core.evaluation.scores import SuiteScores
+from ..core.generation.augment.settings import Augmentation
 from ..core.loops import Loop, Overrides, find_loop, load_loop
 from ..core.models.encoder import ENCODING
 from ..core.models.store import ModelFiles, ModelStore
@@ -32,10 +33,11 @@ from ..core.rounds import (
 from ..core.workspace import explaining_disk_errors, home
 from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
 from .conclude import promote, publish, record_round
-from .generate import teacher_fingerprint, write_samples
+from .generate import vary_samples, write_samples
 from .rehearse import answer_rehearsal
 from .sift import filter_samples
 from .steps import Steps
+from .teachers import teachers_of
 from .train import train_lora
 
 
@@ -61,6 +63,7 @@ class Turn:
         self._tracking = Tracking(loop.name, site.home)
         self._base = self._model(loop.settings.model)
         self._engine = loop.engine_for(self._base).fingerprint(self._base)
+        self._waves: list[Generated] = []
         self._suites = {name: suite.digest for name, suite in loop.suites.items()}
         seed = self._tracking.rounds() if seed is None else seed
         round_id = f"{seed:04d}-{loop.digest[:8]}"
@@ -74,24 +77,55 @@ class Turn:
             run_id=self._tracking.open_run(round_id, {"wheelwork.suites": self._targets, "wheelwork.seed": str(seed)}),
         )
 
-    def generate(self) -> Generated:
+    def gather(self) -> Sifted:
+        """Write and sift, and write again for what the funnel dropped, until the quotas are met or all is asked."""
+        sifted: Sifted | None = None
+        while wanted := self._next_wave(sifted.cells if sifted else {}):
+            self._waves.append(self._generate(wanted))
+            sifted = self._sift()
+        sifted = sifted or self._sift()
+        if (augmentation := self._loop.settings.generate.augment) is not None:
+            self._waves.append(self._vary(sifted, augmentation))
+            sifted = self._sift()
+        return sifted
+
+    def _vary(self, sifted: Sifted, augmentation: Augmentation) -> Generated:
+        return self._steps.run(
+            vary_samples,
+            parents=sifted.kept,
+            augmentation=augmentation,
+            round_id=self.round.id,
+            teacher=teachers_of(self._loop).fingerprint(),
+            seeds=self._loop.material.seeds_digest,
+            encoder=self._encoder,
+        )
+
+    @property
+    def _encoder(self) -> str:
+        return f"{self._model(self._loop.settings.encoder).digest}-{ENCODING}"
+
+    def _next_wave(self, kept: dict[str, int]) -> dict[str, int]:
+        return self._loop.material.next_wave(kept, sum(wave.samples.rows for wave in self._waves), len(self._waves))
+
+    def _generate(self, wanted: dict[str, int]) -> Generated:
         return self._steps.run(
             write_samples,
             loop=self._loop.digest,
             round_id=self.round.id,
-            teacher=teacher_fingerprint(self._loop),
-            samples=self.round.samples,
+            teacher=teachers_of(self._loop).fingerprint(),
+            wanted=wanted,
+            wave=len(self._waves),
             seed=self.round.seed,
         )
 
-    def sift(self, generated: Generated) -> Sifted:
+    def _sift(self) -> Sifted:
         return self._steps.run(
             filter_samples,
-            candidates=generated.samples,
+            candidates=tuple(wave.samples for wave in self._waves),
             funnel=self._loop.settings.funnel,
-            seeds=self._loop.seeds_digest,
+            seeds=self._loop.material.seeds_digest,
             suites=self._suites,
-            encoder=f"{self._model(self._loop.settings.encoder).digest}-{ENCODING}",
+            encoder=self._encoder,
         )
 
     def rehearse(self) -> Rehearsed:
@@ -102,8 +136,8 @@ class Turn:
             train_lora,
             kept=sifted.kept,
             rehearsal=rehearsed.samples,
-            seeds=self._loop.seeds_digest,
-            prompts=self._prompt,
+            seeds=self._loop.material.seeds_digest,
+            prompts=self._loop.material.prompt_digest,
             base=self._base.digest,
             training=self._loop.settings.train,
             seed=self.round.seed,
@@ -115,7 +149,7 @@ class Turn:
             candidate=candidate.adapter,
             champion=self._rival(candidate),
             suites=self._suites,
-            prompts=self._prompt,
+            prompts=self._loop.material.prompt_digest,
             engine=self._engine,
         )
 
@@ -144,7 +178,6 @@ class Turn:
 
     def conclude(
         self,
-        generated: Generated,
         sifted: Sifted,
         candidate: TrainedAdapter,
         results: Results,
@@ -155,7 +188,7 @@ class Turn:
         record_round(
             site=self._site,
             round_=self.round,
-            generated=generated,
+            waves=tuple(self._waves),
             sifted=sifted,
             trained=candidate,
             results=results,
@@ -170,7 +203,7 @@ class Turn:
         )
         report = build_report(
             self.round,
-            generated,
+            self._waves,
             sifted,
             candidate,
             decision,
@@ -187,12 +220,6 @@ class Turn:
     def _targets(self) -> str:
         """Names the target suites: the holdout whose looks are counted."""
         return digest_of(sorted(s.digest for s in self._loop.suites.values() if s.settings.role == "target"))
-
-    @property
-    def _prompt(self) -> str:
-        """Names the prompt that is trained on, benchmarked and served."""
-        writing = self._loop.writing()
-        return digest_of([writing.answer.digest, writing.instruction, list(writing.labels)])
 
     def _rival(self, candidate: TrainedAdapter) -> Champion | None:
         """The champion; the one before it when the candidate is in production already.

@@ -48,7 +48,9 @@ class EngineSettings(Protocol):
 
     def fingerprint(self, model: ModelFiles, adapter: Adapter | None = None) -> str: ...
 
-    def start(self, model: ModelFiles, adapters: dict[str, Adapter], cache: Path) -> AbstractContextManager[Engine]: ...
+    def start(
+        self, model: ModelFiles, adapters: dict[str, Adapter], cache: Path, choices: int = 1
+    ) -> AbstractContextManager[Engine]: ...
 
 
 def check_served(adapter: str | None, adapters: Collection[str]) -> None:

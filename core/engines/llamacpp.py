@@ -49,8 +49,12 @@ class LlamaCpp(Setting):
         )
 
     @contextmanager
-    def start(self, model: ModelFiles, adapters: dict[str, Adapter], cache: Path) -> Iterator["LlamaCppEngine"]:
+    def start(
+        self, model: ModelFiles, adapters: dict[str, Adapter], cache: Path, choices: int = 1
+    ) -> Iterator["LlamaCppEngine"]:
         """Serve `model` and `adapters` until the block ends; adapters are converted once, into `cache`.
+
+        `choices` is the most replies that one request may ask for: they share the prompt and are sampled together.
 
         Raises ModelError when the model has no GGUF file, or llama.cpp cannot load it or an adapter.
         """
@@ -59,7 +63,7 @@ class LlamaCpp(Setting):
         if not model.gguf.is_file():
             raise ModelError(f"{model.gguf}: there is no such file; fetch the model again")
         converted = {name: _converted(adapter, model, cache) for name, adapter in adapters.items()}
-        engine = LlamaCppEngine(self, model, adapters, converted)
+        engine = LlamaCppEngine(self, model, adapters, converted, choices)
         try:
             yield engine
         finally:
@@ -76,9 +80,15 @@ class LlamaCppEngine:
     """A running llama.cpp server; close it to free its memory and its port."""
 
     def __init__(
-        self, settings: LlamaCpp, model: ModelFiles, adapters: dict[str, Adapter], converted: dict[str, Path]
+        self,
+        settings: LlamaCpp,
+        model: ModelFiles,
+        adapters: dict[str, Adapter],
+        converted: dict[str, Path],
+        choices: int,
     ) -> None:
         self._settings = settings
+        self._sequences = max(settings.slots, choices)
         self._model = model
         self._adapters = adapters
         self.api_key = secrets.token_urlsafe(24)
@@ -125,8 +135,8 @@ class LlamaCppEngine:
     def _parameters(self, xllamacpp: Any, converted: dict[str, Path]) -> Any:
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(self._model.gguf)
-        parameters.n_ctx = self._settings.context * self._settings.slots
-        parameters.n_parallel = self._settings.slots
+        parameters.n_ctx = self._settings.context * self._sequences
+        parameters.n_parallel = self._sequences
         parameters.hostnames = ["127.0.0.1"]
         parameters.port = 0
         parameters.api_keys = [self.api_key]

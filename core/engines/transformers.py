@@ -43,7 +43,9 @@ class Transformers(Setting):
         )
 
     @contextmanager
-    def start(self, model: ModelFiles, adapters: dict[str, Adapter], cache: Path) -> Iterator["TransformersEngine"]:
+    def start(
+        self, model: ModelFiles, adapters: dict[str, Adapter], cache: Path, choices: int = 1
+    ) -> Iterator["TransformersEngine"]:
         """Load `model` once and every adapter beside it. Raises ModelError when they do not fit."""
         engine = TransformersEngine(self, model, adapters)
         try:
@@ -159,7 +161,17 @@ class _TransformersChat:
         self.fingerprint = fingerprint
 
     async def __call__(self, request: ChatRequest) -> Reply:
-        return await asyncio.to_thread(self._engine.answer, request, self._adapter)
+        first, *others = [await self._one(request, number) for number in range(request.choices)]
+        return first.model_copy(
+            update={
+                "more": tuple(other.choices[0] for other in others),
+                "completion_tokens": first.completion_tokens + sum(other.completion_tokens for other in others),
+            }
+        )
+
+    async def _one(self, request: ChatRequest, number: int) -> Reply:
+        drawn = request.model_copy(update={"seed": request.seed + number, "choices": 1})
+        return await asyncio.to_thread(self._engine.answer, drawn, self._adapter)
 
     async def aclose(self) -> None:
         """The model belongs to the engine."""

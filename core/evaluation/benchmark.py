@@ -7,10 +7,10 @@ from typing import Any
 from ..chat.cache import replies_to
 from ..chat.messages import Chat, ChatRequest
 from ..samples import Message
-from .scorers import Score
+from .scorers import Item, Score
 from .suites import Suite
 
-Render = Callable[[Suite, str], tuple[Message, ...]]
+Render = Callable[[Suite, Item], tuple[Message, ...]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Answered:
                 "id": item.id,
                 "slice": item.slice or "",
                 "prompt": item.prompt,
-                "expected": item.label or " | ".join(item.answers) or item.pattern or "",
+                "expected": item.label or " | ".join(item.answers or item.keywords) or item.pattern or "",
                 "reply": reply,
                 "score": score.value,
                 "reason": score.reason,
@@ -50,9 +50,7 @@ async def answer_suite(
     chat: Chat, suite: Suite, render: Render, progress: Callable[[int], None] = lambda done: None
 ) -> Answered:
     """Greedy answers of `chat` to every item; `render` makes the messages, `progress` hears how many are done."""
-    requests = [
-        ChatRequest(messages=render(suite, item.prompt), max_tokens=suite.settings.max_tokens) for item in suite.items
-    ]
+    requests = [ChatRequest(messages=render(suite, item), max_tokens=suite.settings.max_tokens) for item in suite.items]
     replies = [reply.text for reply in await replies_to(chat, requests, progress)]
     scores = tuple(suite.settings.scorer(reply, item) for reply, item in zip(replies, suite.items, strict=True))
     return Answered(tuple(replies), scores)

@@ -2,13 +2,16 @@
 
 import re
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from ..errors import DataError
+from ..samples import Message
 from ..settings import Setting
+from ..text import words
 
 
 class Item(Setting):
@@ -19,6 +22,9 @@ class Item(Setting):
     label: str | None = Field(None, description="the one right answer, for `exact_label`")
     answers: tuple[str, ...] = Field((), description="right answers, any of which may stand in the reply")
     pattern: str | None = Field(None, min_length=1, description="regular expression that a right reply holds")
+    keywords: tuple[str, ...] = Field((), description="words and phrases that a right reply holds, for `keywords`")
+    history: tuple[Message, ...] = Field((), description="the turns of the conversation before the prompt")
+    passages: tuple[str, ...] = Field((), description="ids of the passages that the prompt is asked about")
     slice: str | None = Field(None, description="part of the suite the item is reported under")
     group: str | None = Field(None, description="source the item stems from; items of one source vary together")
 
@@ -34,7 +40,7 @@ class Item(Setting):
             raise ValueError("an empty reply would be right")
         return label
 
-    @field_validator("answers")
+    @field_validator("answers", "keywords")
     @classmethod
     def _answers_say_something(cls, answers: tuple[str, ...]) -> tuple[str, ...]:
         if not all(answer.strip() for answer in answers):
@@ -106,7 +112,41 @@ class Matches(Setting):
         return Score(1.0 if found else 0.0)
 
 
-Scorer = Annotated[ExactLabel | Matches, Field(discriminator="kind")]
+class AnswerF1(Setting):
+    """Overlap of the reply with the nearest right answer, in [0, 1]: F1 over words, as SQuAD scores it.
+
+    Case, punctuation and English articles do not count (Rajpurkar et al. 2016); a script without spaces is compared
+    character by character. Raises DataError when the item has no answers.
+    """
+
+    kind: Literal["answer_f1"] = Field("answer_f1", description="share of words that reply and answer have in common")
+    version: ClassVar[int] = 1
+
+    def __call__(self, reply: str, item: Item) -> Score:
+        if not item.answers:
+            raise DataError(f"suite item `{item.id}` has no `answers`, which the scorer `answer_f1` needs; add some")
+        return Score(max(_f1(_said(reply), _said(answer)) for answer in item.answers))
+
+
+class Keywords(Setting):
+    """Share of the item's keywords that stand in the reply, in [0, 1], as `matches` finds them.
+
+    Raises DataError when the item has no keywords.
+    """
+
+    kind: Literal["keywords"] = Field("keywords", description="share of the keywords that the reply holds")
+    version: ClassVar[int] = 1
+
+    def __call__(self, reply: str, item: Item) -> Score:
+        if not item.keywords:
+            raise DataError(f"suite item `{item.id}` has no `keywords`, which the scorer `keywords` needs; add some")
+        text = _spaced(reply)
+        return Score(sum(_stands_in(_spaced(word), text) for word in item.keywords) / len(item.keywords))
+
+
+Scorer = Annotated[ExactLabel | Matches | AnswerF1 | Keywords, Field(discriminator="kind")]
+
+ARTICLES = {"a", "an", "the"}
 
 STOPS = (".", "。", "．")
 QUOTES = ('""', "''", "``", "“”", "‘’", "«»", "「」", "『』")
@@ -126,6 +166,17 @@ UNSPACED = (
     (0xFF66, 0xFF9F),  # half-width katakana
     (0x20000, 0x3FFFF),
 )
+
+
+def _said(text: str) -> list[str]:
+    return [word for word in words(text) if word not in ARTICLES]
+
+
+def _f1(reply: list[str], answer: list[str]) -> float:
+    if not reply or not answer:
+        return float(reply == answer)
+    shared = sum((Counter(reply) & Counter(answer)).values())
+    return 2 * shared / (len(reply) + len(answer))
 
 
 def _folded(text: str) -> str:

@@ -12,7 +12,8 @@ from ..digests import digest_of
 from ..errors import DataError
 from ..formats import read_labelled
 from ..labelled import require_known
-from ..rows import read_rows
+from ..rows import Row, naming, read_rows
+from ..samples import Message
 from ..settings import Setting
 from .scorers import ExactLabel, Item, Scorer
 
@@ -81,32 +82,64 @@ def _labelled(path: Path, labels: tuple[str, ...]) -> list[tuple[int, Item]]:
 def _questions(path: Path) -> list[tuple[int, Item]]:
     numbered = []
     for line, row in read_rows(path):
-        prompt, answers, pattern = row.get("prompt"), row.get("answers"), row.get("pattern")
-        if isinstance(answers, str):  # a CSV cell or a single answer
-            answers = _answers_in(answers)
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise DataError(f"{path}:{line}: `prompt` is missing or empty; every row needs the question as text")
-        if not answers and not pattern:
-            raise DataError(f"{path}:{line}: neither `answers` nor `pattern`; give what a right reply contains")
-        if answers and not (isinstance(answers, list) and all(isinstance(a, str) and a.strip() for a in answers)):
-            raise DataError(f"{path}:{line}: `answers` must be a list of texts that are not empty")
-        try:
-            re.compile(pattern or "")
-        except (re.error, TypeError) as error:
-            raise DataError(f"{path}:{line}: `pattern` is not a regular expression ({error})") from None
-        identity = digest_of([prompt, answers or [], pattern or ""])[:16]
-        kind = row.get("kind")
-        item = Item(
-            id=identity,
-            prompt=prompt,
-            answers=tuple(answers or ()),
-            pattern=pattern or None,
-            slice=str(kind) if kind else None,
-        )
-        numbered.append((line, item))
+        with naming(path, line):
+            numbered.append((line, _question(row)))
     if not numbered:
         raise DataError(f"{path}: has no rows; a suite needs at least one")
     return numbered
+
+
+def _question(row: Row) -> Item:
+    """One item: `prompt` or `question`, or the `messages` of a conversation; and what tells a right reply."""
+    history, prompt = _asked(row)
+    answers, keywords, passages = (_texts(row, name) for name in ("answers", "keywords", "passages"))
+    pattern, kind = row.get("pattern"), row.get("kind")
+    if not answers and not pattern and not keywords:
+        raise DataError("neither `answers` nor `pattern` nor `keywords`; give what a right reply contains")
+    try:
+        re.compile(pattern or "")
+    except (re.error, TypeError) as error:
+        raise DataError(f"`pattern` is not a regular expression ({error})") from None
+    identity: list[object] = [prompt, list(answers), pattern or ""]
+    if history or keywords or passages:
+        identity += [[turn.model_dump() for turn in history], keywords, passages]
+    return Item(
+        id=digest_of(identity)[:16],
+        prompt=prompt,
+        answers=answers,
+        pattern=pattern or None,
+        keywords=keywords,
+        history=history,
+        passages=passages,
+        slice=str(kind) if kind else None,
+        group=str(row["group"]) if row.get("group") else None,
+    )
+
+
+def _asked(row: Row) -> tuple[tuple[Message, ...], str]:
+    """The turns before, and what the user says last."""
+    if turns := row.get("messages"):
+        try:
+            *history, last = (Message.model_validate(turn) for turn in turns)
+        except (ValueError, TypeError):
+            raise DataError("`messages` must be a list of turns with `role` and `content`; mend the row") from None
+        if last.role != "user" or not last.content.strip():
+            raise DataError("`messages` must end with what the user says, for the model to answer")
+        return tuple(history), last.content
+    prompt = row.get("prompt") or row.get("question")
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise DataError("`prompt` is missing or empty; every row needs the question as text")
+    return (), prompt
+
+
+def _texts(row: Row, name: str) -> tuple[str, ...]:
+    """A list of texts; one text, or JSON in a CSV cell, will do."""
+    value = row.get(name)
+    if isinstance(value, str):
+        value = _answers_in(value)
+    if value and not (isinstance(value, list) and all(isinstance(text, str) and text.strip() for text in value)):
+        raise DataError(f"`{name}` must be a list of texts that are not empty")
+    return tuple(value or ())
 
 
 def _answers_in(cell: str) -> list[str]:

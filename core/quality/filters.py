@@ -166,14 +166,17 @@ class Novelty(Setting):
 class LabelAgreement(Setting):
     """Drop a sample whose text lies nearer to another label's seeds than to its own.
 
-    Scores `label_margin`: cosine to the own label's centroid minus the best other one, in [-2, 2].
+    Scores `label_margin`: cosine to the own label's centroid minus the best other one, in [-2, 2]. Samples without a
+    label, as most tasks have them, pass unscored.
     """
 
     kind: Literal["label_agreement"] = "label_agreement"
     margin: float = Field(0.05, ge=-2, le=2, description="smallest margin that is kept")
 
     def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
-        labels = sorted({label for _, label in context.seeds})
+        labels = sorted({label for _, label in context.seeds if label})
+        if len(labels) < 2 or not all(sample.label for sample in batch):
+            return Judgements([None] * len(batch))
         seeds = context.embed([text for text, _ in context.seeds])
         own = np.array([labels.index(label) for _, label in context.seeds])
         centroids = np.stack([seeds[own == index].mean(axis=0) for index in range(len(labels))])

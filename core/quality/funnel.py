@@ -35,8 +35,13 @@ class Funnel(Setting):
     def split(
         self, samples: Sequence[Sample], context: FunnelContext
     ) -> tuple[list[Sample], list[Sample], list[FilterCount]]:
-        """Kept samples with their scores, dropped ones with their reason, and what each filter did."""
-        kept, dropped, counts = list(samples), [], []
+        """Kept samples with their scores, dropped ones with their reason, and what each filter did.
+
+        Rows that have a `reject_reason` already, such as a reply that could not be read, are dropped as they are.
+        """
+        kept = [sample for sample in samples if sample.reject_reason is None]
+        dropped = [sample for sample in samples if sample.reject_reason is not None]
+        counts = []
         for judge in self.filters:
             started, rows_in, reasons = time.perf_counter(), len(kept), Counter[str]()
             if kept:

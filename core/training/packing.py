@@ -9,7 +9,7 @@ where every rest sees the prefix and itself, and its positions go on from the pr
 padded batch, for about a third of the work (docs/log.md), wherever the model takes such a mask: `packing_holds`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,12 +39,12 @@ class Encoded:
 def encode(samples: Iterable[Sample], tokenizer: Any, max_length: int) -> tuple[list[Encoded], int]:
     """`samples` in tokens of the model's chat template, and how many were longer than `max_length`.
 
+    Every turn of the assistant is one to learn, after all that was said before it; packing reads that only once.
     Raises ModelError for a model without a chat template, or with one that does not take these conversations.
     """
     encoded: list[Encoded] = []
     too_long = 0
-    for sample in samples:
-        turns = [message.model_dump() for message in sample.messages]
+    for sample, turns in _lessons(samples):
         prompt = _rendered(tokenizer, turns[:-1], add_generation_prompt=True)
         cut = sample.controls.get("finish") == "length"  # such a reply must not teach where to end
         completion = turns[-1]["content"] if cut else _completion(tokenizer, turns, prompt)
@@ -58,6 +58,15 @@ def encode(samples: Iterable[Sample], tokenizer: Any, max_length: int) -> tuple[
         elif one.completion:  # a reply that was cut before its first visible token teaches nothing
             encoded.append(one)
     return encoded, too_long
+
+
+def _lessons(samples: Iterable[Sample]) -> Iterator[tuple[Sample, list[dict[str, str]]]]:
+    """Each sample with its turns up to one of the assistant's, for every such turn."""
+    for sample in samples:
+        turns = [message.model_dump() for message in sample.messages]
+        for number, turn in enumerate(turns, 1):
+            if turn["role"] == "assistant" and number > 1:
+                yield sample, turns[:number]
 
 
 def _completion(tokenizer: Any, turns: list[dict[str, str]], prompt: str) -> str:

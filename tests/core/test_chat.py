@@ -2,30 +2,39 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-import httpx
 import pytest
 from wheelwork.core.chat.cache import ask_all
-from wheelwork.core.chat.messages import ChatRequest, Reply
+from wheelwork.core.chat.messages import ChatRequest, Choice, Reply
 from wheelwork.core.chat.openai import OpenAIChat
+from wheelwork.core.chat.transport import ConnectionTrouble, Received, Sent
+from wheelwork.core.digests import digest_of
 from wheelwork.core.errors import ConfigError, TeacherError
 from wheelwork.core.samples import Message
 from wheelwork.tests.fakes import impatiently
 
 URL = "http://teacher.test/v1"
-Answer = httpx.Response | type[httpx.TransportError]
+LATE = ConnectionTrouble(TimeoutError("gone"), late=True)
+REFUSED = ConnectionTrouble(ConnectionRefusedError("gone"))
+BROKEN = ConnectionTrouble(ConnectionResetError("gone"))
+Answer = Received | ConnectionTrouble
 
 
 def ask(text: str = "hi", **rest: Any) -> ChatRequest:
     return ChatRequest(messages=(Message(role="user", content=text),), **rest)
 
 
-def said(text: Any, finish: str = "stop", **rest: Any) -> httpx.Response:
-    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": finish}
-    return httpx.Response(200, content=json.dumps({"choices": [choice], **rest}))
+def said(text: Any, finish: str = "stop", **rest: Any) -> Received:
+    return said_all((text, finish), **rest)
+
+
+def said_all(*replies: tuple[Any, str], **rest: Any) -> Received:
+    choices = [{"message": {"role": "assistant", "content": text}, "finish_reason": why} for text, why in replies]
+    return Received(200, body=json.dumps({"choices": choices, **rest}).encode())
 
 
 class Endpoint:
@@ -33,23 +42,23 @@ class Endpoint:
 
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)
-        self.requests: list[httpx.Request] = []
+        self.requests: list[Sent] = []
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
+    async def __call__(self, sent: Sent) -> Received:
+        self.requests.append(sent)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        if isinstance(answer, httpx.Response):
-            return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
-        raise answer("gone", request=request)
+        if isinstance(answer, Received):
+            return answer
+        raise answer
 
     @property
     def bodies(self) -> list[Any]:
-        return [json.loads(request.content) for request in self.requests]
+        return [json.loads(request.body) for request in self.requests]
 
 
-def chat(endpoint: Callable[[httpx.Request], Any], **settings: Any) -> OpenAIChat:
+def chat(endpoint: Callable[[Sent], Awaitable[Received]], **settings: Any) -> OpenAIChat:
     settings = {"backoff": 0, "api_key": "s3cret"} | settings
-    return OpenAIChat(URL, "big", transport=httpx.MockTransport(endpoint), **settings)
+    return OpenAIChat(URL, "big", transport=endpoint, **settings)
 
 
 def call(endpoint: Endpoint, request: ChatRequest | None = None, **settings: Any) -> Reply:
@@ -61,8 +70,8 @@ def test_the_whole_request_is_sent_with_the_key() -> None:
     request = ask("hello", max_tokens=9, temperature=0.5, top_p=0.9, seed=4)
     call(endpoint, request, extra={"lora": [{"id": 0, "scale": 1.0}]})
     (sent,) = endpoint.requests
-    assert (sent.method, str(sent.url)) == ("POST", "http://teacher.test/v1/chat/completions")
-    assert sent.headers["authorization"] == "Bearer s3cret"
+    assert (sent.method, sent.url) == ("POST", "http://teacher.test/v1/chat/completions")
+    assert sent.headers["Authorization"] == "Bearer s3cret"
     assert endpoint.bodies == [
         {
             "model": "big",
@@ -79,7 +88,7 @@ def test_the_whole_request_is_sent_with_the_key() -> None:
 def test_an_endpoint_without_a_key_gets_no_authorization() -> None:
     endpoint = Endpoint(said("yes"))
     call(endpoint, api_key="")
-    assert "authorization" not in endpoint.requests[0].headers
+    assert "Authorization" not in endpoint.requests[0].headers
 
 
 def test_stop_and_json_schema_are_sent() -> None:
@@ -107,7 +116,7 @@ def test_the_reply_carries_text_finish_and_tokens() -> None:
         (said("half \ud83d", "length"), Reply(text="half \ufffd", finish="length")),  # cut within an emoji
     ],
 )
-def test_what_endpoints_leave_out_or_cut_is_no_error(answer: httpx.Response, reply: Reply) -> None:
+def test_what_endpoints_leave_out_or_cut_is_no_error(answer: Received, reply: Reply) -> None:
     assert call(Endpoint(answer)) == reply
 
 
@@ -122,6 +131,49 @@ def test_an_echo_of_the_text_to_go_on_from_is_cut(answered: str, kept: str) -> N
     assert call(Endpoint(said(answered)), request).text == kept
 
 
+def test_several_choices_are_asked_for_and_read() -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 4}
+    request = ChatRequest(
+        messages=(Message(role="user", content="Write."), Message(role="assistant", content="My")), choices=3
+    )
+    endpoint = Endpoint(said_all(("My cat", "stop"), (" dog", "length"), (None, "tool_calls"), usage=usage))
+    reply = call(endpoint, request)
+    assert endpoint.bodies[0]["n"] == 3
+    assert reply.choices == (Choice(text=" cat"), Choice(text=" dog", finish="length"), Choice(text="", finish="other"))
+    assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == (" cat", 9, 4)
+
+
+@pytest.mark.parametrize(("given", "kept"), [(1, 1), (2, 2), (3, 2)])
+def test_fewer_choices_than_asked_for_are_taken_and_more_are_left(given: int, kept: int) -> None:
+    reply = call(Endpoint(said_all(*[("a", "stop")] * given)), ask(choices=2))
+    assert len(reply.choices) == kept
+
+
+def test_one_choice_is_not_named() -> None:
+    endpoint = Endpoint(said("yes"))
+    call(endpoint)
+    assert "n" not in endpoint.bodies[0]
+
+
+def test_the_key_of_a_request_is_what_it_was_before_there_were_choices() -> None:
+    request = ask("光猫", temperature=0.7, json_schema={"type": "object"})
+    asked = {
+        "messages": [{"role": "user", "content": "光猫"}],
+        "max_tokens": 64,
+        "temperature": 0.7,
+        "top_p": 1.0,
+        "seed": 0,
+        "stop": [],
+        "json_schema": {"type": "object"},
+    }
+    assert request.key("f") == digest_of({"model": "f", "request": asked})
+    assert request.key("f") != ask("光猫", temperature=0.7, json_schema={"type": "object"}, choices=2).key("f")
+    huge = {"maximum": 2**70}
+    assert ask(json_schema=huge).key("f") == digest_of(
+        {"model": "f", "request": ask(json_schema=huge).model_dump(mode="json", exclude={"choices"})}
+    )
+
+
 def test_only_a_continuation_is_cut() -> None:
     assert call(Endpoint(said("hi there")), ask("hi")).text == "hi there"
 
@@ -129,12 +181,11 @@ def test_only_a_continuation_is_cut() -> None:
 @pytest.mark.parametrize(
     "trouble",
     [
-        *(httpx.Response(status) for status in (408, 429, 500, 502, 503, 504)),
-        httpx.ReadTimeout,
-        httpx.ConnectTimeout,
-        httpx.ConnectError,
-        httpx.RemoteProtocolError,
-        httpx.ReadError,
+        *(Received(status) for status in (408, 429, 500, 502, 503, 504)),
+        *(Received(200, body=body) for body in (b"", b"<html>welcome</html>", b'{"choices": [{"mess', b"\xff\xfe")),
+        LATE,
+        REFUSED,
+        BROKEN,
     ],
 )
 def test_what_may_pass_is_tried_again(trouble: Answer) -> None:
@@ -145,7 +196,7 @@ def test_what_may_pass_is_tried_again(trouble: Answer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "what"), [(httpx.Response(503, text="busy"), "HTTP 503: busy"), (httpx.ReadTimeout, "ReadTimeout")]
+    ("trouble", "what"), [(Received(503, body=b"busy"), "HTTP 503: busy"), (LATE, "TimeoutError: gone")]
 )
 def test_what_does_not_pass_is_told_after_the_last_try(trouble: Answer, what: str) -> None:
     endpoint = Endpoint(trouble)
@@ -156,7 +207,7 @@ def test_what_does_not_pass_is_told_after_the_last_try(trouble: Answer, what: st
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 301])
 def test_a_refusal_is_told_at_once(status: int) -> None:
-    endpoint = Endpoint(httpx.Response(status, text="no such key"))
+    endpoint = Endpoint(Received(status, body=b"no such key"))
     with pytest.raises(TeacherError, match=rf"{URL}: .*refused .*HTTP {status}: no such key.*check"):
         call(endpoint)
     assert len(endpoint.requests) == 1
@@ -166,18 +217,34 @@ def test_a_refusal_is_told_at_once(status: int) -> None:
     ("header", "seconds"), [("7", 7), ("0.5", 0.5), ("3600", 60), ("inf", 60), ("-5", 0), ("nan", 0), ("soon", 0)]
 )
 def test_retry_after_is_honoured_up_to_a_minute(header: str, seconds: float) -> None:
-    endpoint = Endpoint(httpx.Response(429, headers={"retry-after": header}), said("yes"))
+    endpoint = Endpoint(Received(429, {"retry-after": header}), said("yes"))
     reply, took = impatiently(chat(endpoint)(ask()))
     assert reply.text == "yes"
     assert took == pytest.approx(seconds, abs=0.2)
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("Sun, 22 Nov 2026 10:00:07 GMT", 7),
+        ("Sun, 22 Nov 2026 12:00:07 +0200", 7),
+        ("Sun, 22 Nov 2026 10:00:07 -0000", 7),
+        ("Sun, 22 Nov 2026 11:00:00 GMT", 60),
+        ("Sun, 22 Nov 2026 09:59:59 GMT", 0),
+    ],
+)
+def test_retry_after_may_be_a_date(header: str, seconds: float) -> None:
+    endpoint = Endpoint(Received(429, {"retry-after": header}), said("yes"))
+    now = datetime(2026, 11, 22, 10, tzinfo=UTC).timestamp()
+    assert impatiently(chat(endpoint, clock=lambda: now)(ask()))[1] == pytest.approx(seconds, abs=0.2)
+
+
 def test_the_waits_between_tries_grow() -> None:
     times: list[float] = []
 
-    def busy(request: httpx.Request) -> httpx.Response:
+    async def busy(sent: Sent) -> Received:
         times.append(asyncio.get_running_loop().time())
-        return httpx.Response(503)
+        return Received(503)
 
     with pytest.raises(TeacherError):
         impatiently(chat(busy, backoff=1, retries=8)(ask()))
@@ -207,10 +274,30 @@ def test_the_waits_between_tries_grow() -> None:
 )
 def test_a_body_that_is_no_chat_completion_is_told(body: bytes) -> None:
     with pytest.raises(TeacherError, match=rf"^{URL}: answered something that is not a chat completion"):
-        call(Endpoint(httpx.Response(200, content=body)))
+        call(Endpoint(Received(200, body=body)))
 
 
-@pytest.mark.parametrize("url", ["http://[::1/v1", "http://host:many/v1"])
+def test_a_body_that_stays_broken_is_told_after_the_last_try() -> None:
+    endpoint = Endpoint(Received(200, body=b"<html>welcome"))
+    with pytest.raises(TeacherError, match=r"not a chat completion \('<html>welcome'\); check"):
+        call(endpoint, retries=2)
+    assert len(endpoint.requests) == 3
+
+
+def test_json_that_is_no_completion_is_told_at_once() -> None:
+    endpoint = Endpoint(Received(200, body=b'{"error": "no"}'))
+    with pytest.raises(TeacherError, match="not a chat completion"):
+        call(endpoint)
+    assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize("key", ["s3cret\n", "s3\r\nX-Other: 1", "schlüssel"])
+def test_a_key_that_no_header_can_hold_is_refused_at_the_door(key: str) -> None:
+    with pytest.raises(ConfigError, match="the key holds a line break"):
+        OpenAIChat(URL, "big", key)
+
+
+@pytest.mark.parametrize("url", ["http://[::1/v1", "http://host:many/v1", "http://", "host/v1", "ftp://host/v1"])
 def test_an_address_that_is_none_is_refused_at_the_door(url: str) -> None:
     with pytest.raises(ConfigError, match="is no address"):
         OpenAIChat(url, "big")
@@ -226,13 +313,13 @@ def test_a_fingerprint_tells_endpoints_and_models_apart() -> None:
 def test_no_more_calls_are_under_way_than_parallel(parallel: int, calls: int, most: int) -> None:
     under_way, seen = 0, []
 
-    async def slow(request: httpx.Request) -> httpx.Response:
+    async def slow(sent: Sent) -> Received:
         nonlocal under_way
         under_way += 1
         seen.append(under_way)
         await asyncio.sleep(0.01)
         under_way -= 1
-        return said(json.loads(request.content)["messages"][0]["content"])
+        return said(json.loads(sent.body)["messages"][0]["content"])
 
     async def all_of(requests: Iterable[ChatRequest]) -> list[str]:
         return [reply.text async for reply in ask_all(chat(slow, parallel=parallel), list(requests))]

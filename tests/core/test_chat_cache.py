@@ -2,18 +2,20 @@
 
 import asyncio
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wheelwork.core.chat.cache import CachedChat, ReplyCache, ask_all
-from wheelwork.core.chat.messages import Chat, ChatRequest, Reply
-from wheelwork.core.errors import TeacherError, WorkspaceError
+from wheelwork.core.chat.cache import CachedChat, ReplyCache, ask_all, replies_to
+from wheelwork.core.chat.messages import Chat, ChatRequest, Choice, Reply
+from wheelwork.core.errors import BudgetSpent, TeacherError, WorkspaceError
 from wheelwork.core.samples import Message
 from wheelwork.tests.fakes import ScriptedChat, impatiently
 
@@ -225,3 +227,115 @@ def test_who_stops_listening_stops_the_calls() -> None:
     assert impatiently(first_of()) == ("a", pytest.approx(1, abs=0.2))
     assert chat.begun == ["a", "b", "c"]
     assert sorted(chat.cancelled) == ["b", "c"]
+
+
+def test_requests_are_drawn_as_they_are_needed_and_no_more_than_a_window_is_held() -> None:
+    drawn = 0
+
+    def endless() -> Iterator[ChatRequest]:
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield ask(f"{drawn}", 10**5 if drawn == 201 else 1)  # one call that is very slow
+
+    async def play() -> list[int]:
+        ahead = []
+        async with aclosing(ask_all(Waiting(parallel=30), endless())) as replies:
+            async for reply in replies:
+                ahead.append(drawn - int(reply.text))
+                if reply.text == "300":
+                    return ahead
+        raise AssertionError
+
+    ahead = impatiently(play())[0]
+    assert max(ahead) <= 4 * 30
+    assert ahead[200] == 4 * 30 - 1  # while it was awaited, the others ran ahead as far as they may
+
+
+def test_an_error_of_who_makes_the_requests_is_told() -> None:
+    def broken() -> Iterator[ChatRequest]:
+        yield ask("a")
+        raise ValueError("no more orders")
+
+    with pytest.raises(ValueError, match="no more orders"):
+        impatiently(replies_to(Waiting(2), broken()))
+
+
+def test_a_spent_budget_lets_calls_under_way_end_and_gives_out_what_there_is() -> None:
+    class Spent(Waiting):
+        async def __call__(self, request: ChatRequest) -> Reply:
+            if len(self.begun) == 5:
+                raise BudgetSpent("the budget is spent")
+            return await super().__call__(request)
+
+    chat, got = Spent(parallel=3), list[str]()
+
+    async def all_of() -> None:
+        async for reply in ask_all(chat, (ask(f"{number}", number) for number in range(10**9))):
+            got.append(reply.text)
+
+    with pytest.raises(BudgetSpent, match="the budget is spent"):
+        impatiently(all_of())
+    assert got == ["0", "1", "2", "3", "4"]
+    assert chat.cancelled == []
+
+
+# many replies kept at once
+
+
+def test_replies_that_come_together_are_kept_together(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "replies.db")
+
+    async def play() -> None:
+        await asyncio.gather(*(cache.keep(f"key {number}", Reply(text=f"{number}")) for number in range(100)))
+        other = ReplyCache(tmp_path / "replies.db")
+        assert [other.get(f"key {number}") for number in range(100)] == [Reply(text=f"{n}") for n in range(100)]
+
+    asyncio.run(play())
+    assert len(cache) == 100
+
+
+def test_a_reply_whose_reader_is_cancelled_is_kept(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "replies.db")
+
+    async def play() -> None:
+        keeping = [asyncio.ensure_future(cache.keep(key, Reply(text=key))) for key in "ab"]
+        await asyncio.sleep(0)
+        keeping[0].cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
+
+    asyncio.run(play())
+    assert (cache.get("a"), cache.get("b")) == (Reply(text="a"), Reply(text="b"))
+
+
+def test_a_reply_that_cannot_be_kept_is_told_to_all_who_wait(tmp_path: Path) -> None:
+    cache = ReplyCache(tmp_path / "replies.db")
+    blocking = sqlite3.connect(tmp_path / "replies.db", isolation_level=None)
+    blocking.execute("BEGIN IMMEDIATE")
+    cache._db.execute("PRAGMA busy_timeout=10")
+
+    async def play() -> list[object]:
+        return await asyncio.gather(*(cache.keep(key, Reply(text=key)) for key in "abc"), return_exceptions=True)
+
+    assert [type(outcome) for outcome in asyncio.run(play())] == [WorkspaceError] * 3
+    blocking.execute("ROLLBACK")
+    asyncio.run(play())
+    assert len(cache) == 3
+
+
+def test_all_choices_of_a_reply_are_kept(tmp_path: Path) -> None:
+    reply = Reply(text="a", more=(Choice(text="b", finish="length"), Choice(text="c")))
+    cache = ReplyCache(tmp_path / "replies.db")
+    cache.put("k", reply)
+    assert cache.get("k") == reply
+
+
+def test_a_file_from_before_is_read_and_written(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "replies.db", isolation_level=None)
+    old.execute("CREATE TABLE replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
+    old.execute('INSERT INTO replies VALUES (?, \'{"text":"a","finish":"stop","prompt_tokens":1}\')', ("k",))
+    old.close()
+    cache = ReplyCache(tmp_path / "replies.db")
+    assert cache.get("k") == Reply(text="a", prompt_tokens=1)
+    cache.put("l", Reply(text="b"))
+    assert len(cache) == 2

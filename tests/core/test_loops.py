@@ -112,7 +112,7 @@ def test_a_syntax_error_is_named_by_its_line(tmp_path: Path) -> None:
         ({"generat": {}}, "unknown key `generat`; did you mean `generate`?"),
         ({"suites": {"t": {"role": "target", "pth": "x"}}}, "unknown key `suites.t.pth`; did you mean `path`?"),
         ({"funnel": {"filters": [{"kind": "rules", "min_word": 2}]}}, "min_word`; did you mean `min_words`?"),
-        ({"teacher": {"kind": "openai", "base_url": "ftp://x", "model": "m"}}, "`teacher.openai.base_url`"),
+        ({"teacher": {"kind": "openai", "base_url": "ftp://x", "model": "m"}}, "`teacher.0.openai.base_url`"),
         ({"engine": {"kind": "llamacp"}}, "`engine`: input tag 'llamacp'"),
         ({"name": "a b"}, "`name`: string should match pattern"),
         ({"suites": {}}, "`suites`: dictionary should have at least 1 item"),
@@ -254,11 +254,11 @@ def test_the_digest_changes_with_everything_that_a_round_depends_on(tmp_path: Pa
 def test_the_template_goes_by_the_teacher_unless_it_is_named(tmp_path: Path) -> None:
     teacher = {"kind": "openai", "base_url": "http://t.test/v1", "model": "big"}
     named = [
-        load_loop(a_loop(tmp_path / "a")).writing().write.head.name,
-        load_loop(a_loop(tmp_path / "b", teacher=teacher)).writing().write.head.name,
-        load_loop(a_loop(tmp_path / "c", generate={"template": "write"})).writing().write.head.name,
+        list(load_loop(a_loop(tmp_path / "a")).writing().templates),
+        list(load_loop(a_loop(tmp_path / "b", teacher=teacher)).writing().templates),
+        list(load_loop(a_loop(tmp_path / "c", generate={"templates": {"write": 1}})).writing().templates),
     ]
-    assert named == ["continue", "write", "write"]
+    assert named == [["continue"], ["write"], ["write"]]
 
 
 def test_a_model_in_the_folder_goes_before_a_name(tmp_path: Path) -> None:

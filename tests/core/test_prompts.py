@@ -1,20 +1,16 @@
 """Templates: strict heads, strict variables, the loop's own before the packaged, and the packaged ones in order."""
 
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelwork.core.errors import ConfigError
-from wheelwork.core.prompts import load_template, parse_template
+from wheelwork.core.prompts import load_phrases, load_template, parse_template, phrase
 from wheelwork.core.samples import Message
 
 HEAD = "---\nname: try\ntask: classify\nlanguage: en\npurpose: to try\nvariables: [who, what]\n---\n"
 BODY = "# system\nYou are {{ who }}.\n# user\nSay {{ what }}.\n"
-PACKAGED = sorted(Path(str(resources.files("wheelwork.prompts"))).rglob("*.md"))
-ANY: dict[str, Any] = {"labels": ["a", "b"], "shots": ["one", "two"]}  # where a text does not do
 
 
 def said(*turns: tuple[str, str]) -> list[tuple[str, str]]:
@@ -143,23 +139,61 @@ def test_an_unknown_template_says_where_it_would_go(where: tuple[str, str, str])
         load_template(task, name, language)
 
 
-# the packaged ones
+# what comes back
 
 
-@pytest.mark.parametrize("path", PACKAGED, ids=lambda path: path.stem)
-def test_a_packaged_template_renders_and_says_what_it_is(path: Path) -> None:
-    language, task = path.parts[-3:-1]
-    template = load_template(task, path.stem, language)
-    assert (template.head.name, template.head.task, template.head.language) == (path.stem, task, language)
-    values = {name: ANY.get(name, f"«{name}»") for name in template.head.variables}
-    text = "\n".join(message.content for message in template.render(**values))
-    for name, value in values.items():
-        for part in value if isinstance(value, list) else [value]:
-            assert part in text, f"`{name}` is not shown"
-    assert "{{" not in text and "{%" not in text
+def with_output(output: str) -> str:
+    return HEAD.replace("purpose: to try\n", f"purpose: to try\noutput: {output}\n") + BODY
 
 
-def test_every_language_and_task_has_a_way_to_answer_and_to_write() -> None:
-    named = {(*path.parts[-3:-1], path.stem) for path in PACKAGED}
-    assert {(*where, name) for *where, _ in named for name in ("answer", "write")} <= named
-    assert ("en", "classify", "continue") in named
+def test_fields_and_their_descriptions_become_a_schema() -> None:
+    template = parse_template(with_output("{question: what is asked, answer: what is said}"), "t.md")
+    assert template.output_schema == {
+        "type": "object",
+        "properties": {
+            "question": {"type": "string", "description": "what is asked"},
+            "answer": {"type": "string", "description": "what is said"},
+        },
+        "required": ["question", "answer"],
+        "additionalProperties": False,
+    }
+
+
+def test_a_whole_schema_is_taken_as_it_stands() -> None:
+    template = parse_template(with_output("{type: array, items: {type: string}}"), "t.md")
+    assert template.output_schema == {"type": "array", "items": {"type": "string"}}
+
+
+@pytest.mark.parametrize("output", ["text", "fields"])
+def test_plain_replies_have_no_schema(output: str) -> None:
+    assert parse_template(with_output(output), "t.md").output_schema is None
+
+
+def test_a_schema_that_is_none_names_the_template() -> None:
+    with pytest.raises(ConfigError, match=r"^t\.md: `output` is no JSON schema: 'strange' is not valid"):
+        parse_template(with_output("{type: strange}"), "t.md")
+
+
+def test_of_what_is_offered_a_template_takes_what_it_names() -> None:
+    template = parse_template(HEAD + BODY, "t.md")
+    assert template.fill({"who": "Ann", "what": "hi", "why": "so"}) == template.render(who="Ann", what="hi")
+    with pytest.raises(ConfigError, match="what missing"):
+        template.fill({"who": "Ann"})
+
+
+# phrases
+
+
+def test_the_loops_own_phrases_go_before_the_packaged_ones(tmp_path: Path) -> None:
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "rules.yaml").write_text("tone: sound {{ tone }}")
+    assert load_phrases("en", tmp_path) == {"tone": "sound {{ tone }}"}
+    assert set(load_phrases("en")) == set(load_phrases("zh"))
+    with pytest.raises(ConfigError, match=r"no file of rules `xx/rules\.yaml`"):
+        load_phrases("xx")
+
+
+def test_a_phrase_that_fails_names_its_file() -> None:
+    assert phrase("sound {{ tone }}", "rules.yaml", tone="glad") == "sound glad"
+    with pytest.raises(ConfigError, match=r"^rules\.yaml: 'tone' is undefined"):
+        phrase("sound {{ tone }}", "rules.yaml")

@@ -96,7 +96,6 @@ def test_every_mistake_is_told_at_once() -> None:
     ("path", "says"),
     [
         (["nam"], "did you mean `name`?"),
-        (["task", "label"], "did you mean `labels`?"),
         (["train", "learning_rat"], "did you mean `learning_rate`?"),
         (["generate", "sample"], "did you mean `samples`?"),
         (["suites", "holdout", "roll"], "did you mean `role`?"),
@@ -109,6 +108,11 @@ def test_the_settings_of_a_loop_know_their_keys(path: list[str], says: str) -> N
     for key in reversed(path[:-1]):
         data = {key: data}
     assert f"unknown key `{'.'.join(path)}`; {says}" in complaint(data, LoopSettings)
+
+
+def test_a_task_of_a_loop_knows_its_keys() -> None:
+    says = complaint({"task": {"kind": "classify", "label": 1}}, LoopSettings)
+    assert "unknown key `task.classify.label`; did you mean `labels`?" in says
 
 
 def test_a_filter_of_a_loop_knows_its_keys() -> None:

@@ -220,5 +220,15 @@ def test_waiting_grows_from_try_to_try() -> None:
 
 
 def test_every_cached_result_can_be_read_back_from_json() -> None:
-    generated = Generated(samples=A, calls=1, reused=0, completion_tokens=3, seconds=0.1, teacher="t")
+    generated = Generated(
+        samples=A,
+        refused={"unreadable": 1},
+        calls=1,
+        reused=0,
+        prompt_tokens=9,
+        completion_tokens=3,
+        cost=0.5,
+        seconds=0.1,
+        teacher="t",
+    )
     assert Generated.model_validate_json(generated.model_dump_json()) == generated

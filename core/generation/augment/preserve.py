@@ -1,0 +1,148 @@
+"""What a child must have kept of its parent: the meaning, the facts, and the label or answer that it stands for."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...models.encoder import Encode, Vectors
+from ...samples import Sample
+from ...text import normalised
+from .settings import Augmentation, Facts
+
+NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
+LETTER = r"[^\W\u3040-\u9fff\uac00-\ud7af]"  # of a script that puts spaces between words
+WORD = re.compile(rf"{LETTER}+(?:[-'’]{LETTER}+)*")
+QUOTED = re.compile(r"`([^`\n]+)`")
+POSSESSIVE = re.compile(r"['’]s$")
+THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
+ENDS_SENTENCE = ".!?。！？:：\n"
+BEFORE_WORD = " \t\"'“”‘’(（*-"  # what may stand between the end of one sentence and the first word of the next
+ALWAYS_CAPITAL = {"i", "i'm", "i’m", "i've", "i’ve", "i'd", "i’d", "i'll", "i’ll"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A child beside its parent: the texts that the operation began and ended with, and what it was to keep.
+
+    `answer` is what the model should say; empty where the answer is a label, or is itself what was changed.
+    """
+
+    parent: str
+    child: str
+    keeps: Facts
+    answer: str = ""
+    label: str | None = None
+    judged_by_test: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why a child cannot stand for its parent, or None; and what was measured."""
+
+    reason: str | None
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+class Preservation:
+    """Judges children by embeddings of `encode`; `seeds` are (text, label), whose means stand for the labels."""
+
+    def __init__(self, encode: Encode, settings: Augmentation, seeds: Sequence[tuple[str, str]] = ()) -> None:
+        self._encode = encode
+        self._settings = settings
+        self._labels = sorted({label for _, label in seeds})
+        self._centroids = self._means(seeds) if len(self._labels) > 1 else None
+
+    def __call__(self, pairs: Sequence[Pair]) -> list[Verdict]:
+        """A verdict for each pair, in their order.
+
+        Scores: `parent_similarity`; `label_margin` for a label that has seeds, of several; `answer_similarity` where
+        there is an answer. What cannot be measured has no score, and speaks against no child.
+        """
+        rows = self._embed(pairs)
+        return [self._verdict(pair, rows) for pair in pairs]
+
+    def _verdict(self, pair: Pair, rows: dict[str, Vectors]) -> Verdict:
+        settings, child = self._settings, rows[pair.child]
+        scores = {"parent_similarity": float(rows[pair.parent] @ child)}
+        if pair.judged_by_test:
+            return Verdict(None, scores)
+        reason = None if scores["parent_similarity"] >= settings.min_similarity else "meaning_changed"
+        if reason is None and lost_facts(pair.parent, pair.child, pair.keeps):
+            reason = "facts_changed"
+        if (margin := self._margin(child, pair.label)) is not None:
+            scores["label_margin"] = margin
+            reason = reason or ("label_changed" if margin < -settings.label_margin else None)
+        if pair.answer:
+            answer = rows[pair.answer]
+            scores["answer_similarity"] = float(child @ answer)
+            lost = float(rows[pair.parent] @ answer) - scores["answer_similarity"]
+            reason = reason or ("answer_changed" if lost > settings.answer_margin else None)
+        return Verdict(reason, scores)
+
+    def _margin(self, child: Vectors, label: str | None) -> float | None:
+        if self._centroids is None or label not in self._labels:
+            return None
+        cosines, own = self._centroids @ child, self._labels.index(label)
+        return float(cosines[own] - np.delete(cosines, own).max())
+
+    def _means(self, seeds: Sequence[tuple[str, str]]) -> Vectors:
+        """Unit rows (labels, d)."""
+        rows = self._encode([text for text, _ in seeds])
+        own = np.array([self._labels.index(label) for _, label in seeds])
+        means = np.stack([rows[own == index].mean(axis=0) for index in range(len(self._labels))])
+        lengths = np.linalg.norm(means, axis=1, keepdims=True)
+        centroids: Vectors = (means / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+        return centroids
+
+    def _embed(self, pairs: Sequence[Pair]) -> dict[str, Vectors]:
+        texts = list(dict.fromkeys(text for pair in pairs for text in (pair.parent, pair.child, pair.answer) if text))
+        return dict(zip(texts, self._encode(texts), strict=True)) if texts else {}
+
+
+def lost_facts(parent: str, child: str, keeps: Facts) -> set[str]:
+    """What stands in `parent` and not in `child`: numbers, and with `names` also names and identifiers.
+
+    A number written as a word is no number here, and a name that opens a sentence is not known as one.
+    """
+    if keeps == "none":
+        return set()
+    parent, child = (unicodedata.normalize("NFKC", text) for text in (parent, child))
+    lost = numbers(parent) - numbers(child)
+    if keeps == "names":
+        held = {_folded(word) for word in WORD.findall(child)}
+        lost |= {name for name in names(parent) if _folded(name) not in held}
+        lost |= {code for code in QUOTED.findall(parent) if code not in child}
+    return lost
+
+
+def numbers(text: str) -> set[str]:
+    """The numbers in a text, with their points and colons but without the commas of thousands."""
+    return {THOUSANDS.sub("", number) for number in NUMBER.findall(text)}
+
+
+def names(text: str) -> set[str]:
+    """Words with a capital letter within a sentence, abbreviations, and identifiers (`snake_case`, camelCase, R2D2)."""
+    shouted = not any(sign.islower() for sign in text)
+    found = set()
+    for match in WORD.finditer(text):
+        word = POSSESSIVE.sub("", match[0])
+        inner = any(sign.isupper() or sign.isdigit() for sign in word[1:]) and not word.isdigit()
+        before = text[max(0, match.start() - 9) : match.start()].rstrip(BEFORE_WORD)
+        opens = not before or before[-1] in ENDS_SENTENCE
+        written = word.casefold() not in ALWAYS_CAPITAL and (inner or (word[0].isupper() and not opens))
+        if "_" in word.strip("_") or (written and not shouted):
+            found.add(word)
+    return found
+
+
+def _folded(word: str) -> str:
+    return POSSESSIVE.sub("", word).casefold()
+
+
+def quote_lost(child: Sample) -> bool:
+    """Whether a child has words that its answer rests on, and its messages no longer hold them."""
+    quote = normalised(child.controls.get("quote", ""))
+    return bool(quote) and all(quote not in normalised(turn.content) for turn in child.messages[:-1])
