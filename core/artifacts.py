@@ -10,6 +10,8 @@ covers folders on object stores, where a folder arrives file by file.
 import errno
 import hashlib
 import json
+import os
+import platform
 import shutil
 import tempfile
 import time
@@ -21,6 +23,7 @@ from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import psutil
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import Field
@@ -154,12 +157,21 @@ def _making(folder: Path) -> Iterator[Path]:
     """A folder to make something in, below `folder`; gone afterwards."""
     with explaining_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{SCRATCH}*"):  # by a process that was killed, unless it is still at work
+        for left in folder.glob(f"{SCRATCH}*"):
             with suppress(OSError):
-                if time.time() - left.stat().st_mtime > WEEK:
+                if _abandoned(left):
                     shutil.rmtree(left)
-        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder) as scratch:
+        owner = f"{SCRATCH}{os.getpid()}@{platform.node()}~"
+        with tempfile.TemporaryDirectory(prefix=owner, dir=folder) as scratch:
             yield Path(scratch)
+
+
+def _abandoned(scratch: Path) -> bool:
+    """Whether who made something here was killed: no such process on this machine, or a week without a sign."""
+    pid, _, machine = scratch.name.removeprefix(SCRATCH).partition("~")[0].partition("@")
+    if machine == platform.node() and pid.isdigit() and not psutil.pid_exists(int(pid)):
+        return True
+    return time.time() - scratch.stat().st_mtime > WEEK
 
 
 def _settle(made: Path, target: Path, digest: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from ..blocks.prompts import register_prompt
 from ..blocks.tracking import CANDIDATE, CHAMPION, Tracking
 from ..core.artifacts import ArtifactStore
 from ..core.evaluation.gate import Decision
@@ -53,7 +54,7 @@ def record_round(
         tags={
             "wheelwork.data": sifted.kept.digest,
             "wheelwork.adapter": trained.digest,
-            "wheelwork.prompts": ", ".join(template.digest[:16] for template in loop.writing().templates.values()),
+            "wheelwork.prompts": ", ".join(t.digest for t in loop.writing().templates.values()),
         },
     )
     for name, artifact in (("kept", sifted.kept), ("dropped", sifted.dropped)):
@@ -70,6 +71,9 @@ def record_round(
     for suite, answers in results.suites.items():
         rows = store.read_json(answers.tables["candidate"])
         tracking.log_table(round_.run_id, rows, _columns(rows), f"answers/{suite}.json")
+    writing = loop.writing()
+    for template in (*writing.templates.values(), writing.answer):
+        register_prompt(round_.loop, template, round_.run_id)
     tracking.log_figure(round_.run_id, _loss_figure(trained.training.losses), "loss.png")
 
 

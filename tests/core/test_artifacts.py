@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -294,3 +295,16 @@ def test_a_remote_store_that_breaks_leaves_nothing_that_counts(tmp_path: Path) -
     Failing.left = 2
     assert store.write_folder(tmp_path / "a") == halfway and store.exists(halfway)
     assert store.write_folder(tmp_path / "a") == halfway  # what is there is not sent again: no move is left
+
+
+def test_what_a_killed_process_left_is_cleared_away_and_what_a_living_one_makes_is_not(tmp_path: Path) -> None:
+    scratch = tmp_path / "store" / ".tmp"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = scratch / f"wheelwork-{gone.pid}@{platform.node()}~abc"
+    others = [scratch / f"wheelwork-{os.getppid()}@{platform.node()}~abc", scratch / "wheelwork-1@elsewhere~abc"]
+    for folder in (left, *others):
+        folder.mkdir(parents=True)
+    ArtifactStore(str(tmp_path / "store")).write_json({})
+    assert not left.exists()
+    assert all(folder.exists() for folder in others)

@@ -14,7 +14,7 @@ from ...prompts import Template, load_phrases, load_template
 from ...samples import Sample, is_unicode
 from ...text import normalised, words
 from ..code_checks import parses, run_test
-from ..writing import unquoted
+from ..parsing import unquoted
 from .renames import rename_variables
 from .rewrites import rewrite_code
 from .settings import BackTranslation, Operation, RenameVariables, Rewrite, TeacherOperation, Words

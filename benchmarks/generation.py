@@ -1,0 +1,206 @@
+"""Writing samples: how many calls a second the client makes, what it costs in memory, and what the engine could do.
+
+    python -m benchmarks.generation            all cases but the engine's: about two minutes
+    python -m benchmarks.generation --engine   the embedded engine beside itself without us
+
+Client and mock server are processes of their own; where `sched_setaffinity` exists, each has one core. All of a row's
+work is on: prompt from a template, call, reply parsed and checked, kept in the cache, written to parquet.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from wheelwork.core.chat.messages import Reply
+from wheelwork.core.generation.fill import Rows, fill_orders
+from wheelwork.core.generation.material import Material
+from wheelwork.core.generation.planning import Generation, quotas
+from wheelwork.core.generation.standalone import Asked
+from wheelwork.core.loops import Overrides, find_loop, load_loop
+from wheelwork.core.samples import write_parquet
+from wheelwork.core.teaching import Teachers
+
+from .results import Figure, publish
+
+REPEATS = 3
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--engine", action="store_true", help="the embedded engine against itself without us")
+    options.add_argument("--child", nargs=4, metavar=("URL", "ROWS", "PARALLEL", "FOLDER"), help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.child:
+        url, rows, parallel, folder = chosen.child
+        print(json.dumps(_client(url, int(rows), int(parallel), Path(folder))))
+        return
+    figures = _engine() if chosen.engine else [*_planning(), *_throughput(), *_latency(), *_faults(), *_memory()]
+    publish("generation-engine" if chosen.engine else "generation", figures)
+
+
+def _planning() -> list[Figure]:
+    loop = load_loop(find_loop("home_broadband"), Overrides(samples=1_000_000))
+    material, settings = loop.material, loop.settings.generate
+    seconds = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        wanted = quotas(1_000_000, list(material.categories), settings)
+        count = sum(1 for _ in material.orders(wanted, choices=1, seed=0))
+        seconds.append(time.perf_counter() - started)
+        assert count == 1_000_000
+    return _spread("a million rows planned", "wheelwork", "wall clock", seconds, "s")
+
+
+def _throughput() -> list[Figure]:
+    runs = [_run({}, 8000, 64) for _ in range(REPEATS)]
+    return [
+        *_spread("instant mock, 64 parallel", "wheelwork", "calls", [r["rows"] / r["wall"] for r in runs], "1/s"),
+        *_spread(
+            "instant mock, 64 parallel", "wheelwork", "per CPU second", [r["rows"] / r["cpu"] for r in runs], "1/s"
+        ),
+    ]
+
+
+def _latency() -> list[Figure]:
+    runs = [_run({"latency": 50}, 8000, 64) for _ in range(REPEATS)]
+    ceiling = 64 / 0.050
+    shares = [100 * r["rows"] / r["wall"] / ceiling for r in runs]
+    return _spread("50 ms, 64 parallel", "wheelwork", "of the ceiling of 1,280 calls/s", shares, "%")
+
+
+def _faults() -> list[Figure]:
+    run = _run({"limited": 0.05, "malformed": 0.02, "dropped": 0.01, "seed": 1}, 5000, 64)
+    case = "5% 429, 2% malformed, 1% dropped"
+    return [
+        Figure(case, "wheelwork", "rows asked for", 5000, "rows"),
+        Figure(case, "wheelwork", "rows made", run["rows"] - run["refused"], "rows"),
+        Figure(case, "wheelwork", "rows dropped with reason", run["refused"], "rows"),
+        Figure(case, "wheelwork", "calls repeated that had an answer", run["stats"].get("repeated", 0), "calls"),
+    ]
+
+
+def _memory() -> list[Figure]:
+    sizes = {rows: _run({}, rows, 64)["resident"] for rows in (4000, 40_000)}
+    return [Figure(f"{rows:,} rows", "wheelwork", "resident, largest", size, "MiB") for rows, size in sizes.items()]
+
+
+def _run(manner: dict[str, float], rows: int, parallel: int) -> dict[str, Any]:
+    """One generation in a process of its own against a mock of its own."""
+    with _mock(manner) as url, tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "wheelwork.benchmarks.generation", "--child", url, str(rows), str(parallel)]
+        done = subprocess.run([*command, folder], capture_output=True, text=True, check=True)
+        import httpx
+
+        stats = httpx.get(url.replace("/v1", "/stats"), trust_env=False).json()
+    return json.loads(done.stdout.splitlines()[-1]) | {"stats": stats}
+
+
+@contextmanager
+def _mock(manner: dict[str, float]) -> Iterator[str]:
+    options = [word for name, value in manner.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "wheelwork.benchmarks.mock_teacher", "--life", "300", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        _pin(0, server.pid)
+        try:
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            server.terminate()
+
+
+def _pin(core: int, process: int = 0) -> None:
+    with suppress(AttributeError, OSError):
+        os.sched_setaffinity(process, {sorted(os.sched_getaffinity(0))[core]})
+
+
+def _client(url: str, rows: int, parallel: int, folder: Path) -> dict[str, Any]:
+    _pin(-1)
+    asked = Asked.from_options(
+        {"kind": "qa", "setting": "Members of a library ask about loans."},
+        {"samples": rows},
+        {"kind": "openai", "base_url": url, "model": "mock", "parallel": parallel},
+        None,
+    )
+    material = asked.material(None, "en")
+    wanted = quotas(rows, list(material.categories), material.settings)
+    with ExitStack() as stack:
+        teaching = asked.teachers().open(folder, material.settings.budget, stack)
+        wall, cpu = time.perf_counter(), time.process_time()
+        orders = material.orders(wanted, choices=1, seed=0)
+        made = Rows(fill_orders(orders, material.writing, teaching.chat, origin="teacher"), teaching.chat)
+        write_parquet(folder / "rows.parquet", made)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    refused = sum(made.refused.values())
+    return {"rows": made.count, "refused": refused, "wall": wall, "cpu": cpu, "resident": resident}
+
+
+def _engine() -> list[Figure]:
+    """The same calls through all of it, and by themselves, in turn; each on a fresh engine and a fresh cache."""
+    loop = load_loop(find_loop("home_broadband"), Overrides(samples=96))
+    material: Material = loop.material
+    wanted = quotas(96, list(material.categories), loop.settings.generate)
+    ours, bare = [], []
+    for seed in range(REPEATS):
+        orders = list(material.orders(wanted, choices=8, seed=seed))
+        with tempfile.TemporaryDirectory() as folder:
+            ours.append(_through(loop, orders, Path(folder)))
+        bare.append(_alone(loop, orders))
+    ratio = [100 * b / o for o, b in zip(ours, bare, strict=True)]
+    return [
+        *_spread("96 samples, 8 a call", "wheelwork", "wall clock", ours, "s"),
+        *_spread("96 samples, 8 a call", "bare engine", "wall clock", bare, "s"),
+        *_spread("96 samples, 8 a call", "wheelwork", "of the bare engine's rate", ratio, "%"),
+        Figure("96 samples, 8 a call", "wheelwork", "prompts read per sample", len(orders) / 96, "prompts"),
+    ]
+
+
+def _through(loop: Any, orders: list[Any], folder: Path) -> float:
+    with ExitStack() as stack:
+        teachers = Teachers(loop.settings.teachers("writer"), loop.embedded, loop.engine_for)
+        teaching = teachers.open(folder, Generation().budget, stack)
+        started = time.perf_counter()
+        rows = Rows(fill_orders(orders, loop.material.writing, teaching.chat, origin="teacher"), teaching.chat)
+        write_parquet(folder / "rows.parquet", rows)
+        return time.perf_counter() - started
+
+
+def _alone(loop: Any, orders: list[Any]) -> float:
+    model = loop.embedded(loop.settings.teachers("writer")[0])
+    requests = [loop.material.writing.request(order) for order in orders]
+    with tempfile.TemporaryDirectory() as folder, loop.engine_for(model).start(model, {}, Path(folder), 8) as engine:
+        chat = engine.chat(exact=True)
+
+        async def ask() -> list[Reply]:
+            replies = [await chat(request) for request in requests]
+            await chat.aclose()
+            return replies
+
+        started = time.perf_counter()
+        asyncio.run(ask())
+        return time.perf_counter() - started
+
+
+def _spread(case: str, system: str, metric: str, values: list[float], unit: str) -> list[Figure]:
+    """Median, least and most of repeated runs."""
+    return [
+        Figure(case, system, f"{metric}, median of {len(values)}", statistics.median(values), unit),
+        Figure(case, system, f"{metric}, least", min(values), unit),
+        Figure(case, system, f"{metric}, most", max(values), unit),
+    ]
+
+
+if __name__ == "__main__":
+    main()
