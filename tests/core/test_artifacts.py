@@ -230,10 +230,7 @@ def test_a_killed_write_leaves_nothing_that_could_be_taken_for_an_artefact(tmp_p
     assert [path.name for path in (tmp_path / "store").iterdir()] == [".tmp"]
     store = ArtifactStore(str(tmp_path / "store"))
     artifact = store.write_samples([sample()])
-    assert store.exists(artifact) and unfinished.exists()  # perhaps another process is still at work on it
-    month_ago = time.time() - 30 * 24 * 3600
-    os.utime(unfinished.parent, (month_ago, month_ago))
-    store.write_samples([sample()])
+    assert store.exists(artifact) and not unfinished.exists()
     assert files_in(store) == [artifact.uri.removeprefix(f"{store.root}/")]
 
 
@@ -302,9 +299,11 @@ def test_what_a_killed_process_left_is_cleared_away_and_what_a_living_one_makes_
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     left = scratch / f"wheelwork-{gone.pid}@{platform.node()}~abc"
+    old, month_ago = scratch / "wheelwork-1@elsewhere~old", time.time() - 30 * 24 * 3600
     others = [scratch / f"wheelwork-{os.getppid()}@{platform.node()}~abc", scratch / "wheelwork-1@elsewhere~abc"]
-    for folder in (left, *others):
+    for folder in (left, old, *others):
         folder.mkdir(parents=True)
+    os.utime(old, (month_ago, month_ago))
     ArtifactStore(str(tmp_path / "store")).write_json({})
-    assert not left.exists()
+    assert not left.exists() and not old.exists()
     assert all(folder.exists() for folder in others)
