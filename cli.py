@@ -119,7 +119,12 @@ def up(
     prepare(home())
     from .blocks.services import run_all
 
-    run_all(home(), str(folder), prefect_port, mlflow_port, console)
+    for sent in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sent, signal.default_int_handler)  # services end in their order before we do
+    try:
+        run_all(home(), str(folder), prefect_port, mlflow_port, console)
+    except KeyboardInterrupt:
+        _stop()
 
 
 @models_app.command("list")

@@ -54,6 +54,7 @@ def record_round(
         tags={
             "wheelwork.data": sifted.kept.digest,
             "wheelwork.adapter": trained.digest,
+            "wheelwork.acknowledged": "; ".join(f"{fit.kind}: {reason}" for fit, reason in loop.acknowledged),
             "wheelwork.prompts": ", ".join(t.digest for t in loop.writing().templates.values()),
         },
     )
