@@ -84,7 +84,7 @@ def check(loop: LoopFolder) -> None:
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the loop.")],
-    task: Annotated[str, typer.Option(help="What the model is to do; `classify` is known so far.")] = "classify",
+    task: Annotated[str, typer.Option(help="What the model is to do: classify, grounded_qa or dialogue.")] = "classify",
     from_: Annotated[Path | None, typer.Option("--from", help="Your labelled rows: CSV, TSV, JSONL, parquet.")] = None,
     holdout: Annotated[
         Path | None,

@@ -18,7 +18,8 @@ from .text import nearest, normalised
 from .workspace import writing
 
 EXAMPLE = "home_broadband"
-TASKS = ("classify",)
+EXAMPLES = {"classify": EXAMPLE, "grounded_qa": "policy_qa", "dialogue": "support_dialogue"}  # by task
+GENERAL = ("retention.jsonl", "rehearsal.jsonl")  # what every scenario takes from the first
 SHARED_AT_MOST = 0.1  # of the held-out rows; beyond this the two files are not what the user thinks
 SHARE_HELD_OUT = 5  # one row in this many is set aside when there is no held-out file
 
@@ -29,8 +30,10 @@ def make_loop(folder: Path, task: str, rows: Path | None, holdout: Path | None) 
     Raises ConfigError when the folder is taken or the task unknown, and what reading the rows raises, in the user's
     own files and lines; nothing is left behind then.
     """
-    if task not in TASKS:
-        raise ConfigError(f"--task {task}: unknown; {nearest(task, TASKS)}")
+    if task not in EXAMPLES:
+        raise ConfigError(f"--task {task}: there is no example of this task; {nearest(task, EXAMPLES)}")
+    if task != "classify" and rows is not None:
+        raise ConfigError(f"--from: rows make a loop of the task classify; for {task} copy the example, then its files")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder}: exists already and is not empty; give the name of a new folder")
     if folder.resolve() == Path.cwd():  # it would be replaced beneath the user's feet
@@ -39,14 +42,14 @@ def make_loop(folder: Path, task: str, rows: Path | None, holdout: Path | None) 
         raise ConfigError("--holdout goes with --from: give the rows to start from as well")
     given = None if rows is None else _seeds_and_held_out(rows, holdout)
     folder = folder.resolve()
-    with writing(folder) as made, resources.as_file(resources.files("wheelwork.scenarios") / EXAMPLE) as example:
+    with writing(folder) as made, resources.as_file(resources.files("wheelwork.scenarios")) as scenarios:
         made.mkdir()
         if rows is None or given is None:
-            _copy_example(example, made, folder.name)
+            _copy_example(scenarios / EXAMPLES[task], made, folder.name)
         else:
             _write_loop(made, folder.name, rows, *given)
-            for general in ("retention.jsonl", "rehearsal.jsonl"):
-                shutil.copy(example / general, made / general)
+        for general in GENERAL:
+            shutil.copy(scenarios / EXAMPLE / general, made / general)
         load_loop(made)
     return load_loop(folder)
 
@@ -71,11 +74,11 @@ def _seeds_and_held_out(path: Path, holdout: Path | None) -> tuple[list[Labelled
 
 
 def _copy_example(example: Path, made: Path, name: str) -> None:
-    for file in example.iterdir():
-        if file.suffix in (".jsonl", ".yaml"):
-            shutil.copy(file, made / file.name)
-    text = (made / CONFIG).read_text(encoding="utf-8").replace(f"name: {EXAMPLE}\n", _line("name", loop_name(name)), 1)
-    (made / CONFIG).write_text(text, encoding="utf-8")
+    """The scenario under a name of its own, with the files that it shares with others beside it."""
+    shutil.copytree(example, made, dirs_exist_ok=True, ignore=shutil.ignore_patterns("README.md", "__pycache__"))
+    text = (made / CONFIG).read_text(encoding="utf-8")
+    text = text.replace(f"name: {example.name}\n", _line("name", loop_name(name)), 1)
+    (made / CONFIG).write_text(text.replace(f"../{EXAMPLE}/", ""), encoding="utf-8")
 
 
 def _write_loop(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelwork.core.errors import ConfigError, DataError, LeakError, UserError
 from wheelwork.core.loops import Loop, load_loop
-from wheelwork.core.scaffold import loop_name, make_loop
+from wheelwork.core.scaffold import EXAMPLES, loop_name, make_loop
 
 Pairs = list[tuple[str, str]]
 TEN: Pairs = [(f"{label} message number {n}", label) for n in range(10) for label in ("money", "line")]
@@ -129,7 +129,7 @@ def test_a_folder_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_unknown_task(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--task clasify: unknown; did you mean `classify`"):
+    with pytest.raises(ConfigError, match="--task clasify: there is no example of this task; did you mean `classify`"):
         make_loop(tmp_path / "mine", "clasify", None, None)
     assert list(tmp_path.iterdir()) == []
 
@@ -201,3 +201,16 @@ def test_init_takes_a_few_shared_rows_out_of_the_seeds(tmp_path: Path) -> None:
     assert "message number 3 about red" not in {seed.text for seed in made.seeds}
     assert len(made.suites["holdout"].items) == 19
     assert len(made.rehearsal) == 64
+
+
+@pytest.mark.parametrize("task", EXAMPLES)
+def test_each_example_stands_alone_once_it_is_copied(tmp_path: Path, task: str) -> None:
+    made = make_loop(tmp_path / "mine", task, None, None)
+    assert made.name == "mine" and made.settings.task.kind == task
+    assert set(made.suites) == {"holdout", "retention"} and made.rehearsal
+    assert ".." not in (tmp_path / "mine" / "loop.yaml").read_text(encoding="utf-8")
+
+
+def test_rows_make_a_loop_of_labels_only(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="rows make a loop of the task classify"):
+        make_loop(tmp_path / "mine", "dialogue", tmp_path / "rows.csv", None)
