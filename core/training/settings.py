@@ -18,7 +18,7 @@ class Training(Setting):
     learning_rate: float = Field(1e-3, gt=0, le=1, description="peak; rises over `warmup`, then falls to 0")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps in which the rate rises")
     weight_decay: float = Field(0.0, ge=0, le=1, description="AdamW weight decay")
-    epochs: int = Field(3, ge=1, le=100, description="passes over the samples")
+    epochs: int = Field(4, ge=1, le=100, description="passes over the samples")
     batch_size: int = Field(16, ge=1, le=4096, description="samples in a step")
     max_length: int = Field(1024, ge=16, description="longest sample in tokens; longer ones are left out, counted")
     checkpoint_steps: int = Field(25, ge=1, description="a killed training goes on from the last multiple of this")
