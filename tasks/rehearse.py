@@ -17,7 +17,7 @@ from .progress import progress
 from .steps import RETRIED, cached
 
 
-@task(**cached("rehearse", version=2), **RETRIED)
+@task(**cached("rehearse", version=1), **RETRIED)
 def answer_rehearsal(site: Site, prompts: str, engine: str) -> Rehearsed:
     """Greedy answers of the base to every rehearsal prompt; `engine` is the fingerprint of base and engine."""
     loop, store = load_loop(site.loop), ArtifactStore(site.artifacts)

@@ -43,7 +43,7 @@ class Controls(Setting):
 class Generation(Setting):
     """How many samples to ask for, and how."""
 
-    samples: int = Field(360, ge=0, le=10_000_000, description="how many to ask the teacher for in a round, at most")
+    samples: int = Field(216, ge=0, le=10_000_000, description="how many to ask the teacher for in a round, at most")
     keep: int | None = Field(
         None,
         ge=1,

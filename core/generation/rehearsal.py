@@ -10,8 +10,6 @@ from ..chat.messages import ChatRequest, Reply
 from ..samples import Message, Sample
 
 MAX_TOKENS = 24
-# of a token beside one of the task: an answer here has five times the tokens of a label, and would count five times
-WEIGHT = 0.25
 
 
 def rehearse(prompt: str) -> ChatRequest:
@@ -28,7 +26,6 @@ def rehearsed(prompts: Sequence[str], replies: Sequence[Reply], source: str) -> 
             origin="teacher",
             source=source,
             controls={"finish": reply.finish},
-            weight=WEIGHT,
         )
         for prompt, reply in zip(prompts, replies, strict=True)
         if reply.text.strip()
