@@ -39,9 +39,10 @@ up: $(READY)     ## Prefect, MLflow, a worker and the deployments, until Ctrl-C
 
 bench: bench-generation bench-round  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
 
-bench-generation: $(READY)  ## calls a second, memory, planning; the embedded engine beside itself without us
+bench-generation: $(READY)  ## calls a second, memory, planning; the embedded engine beside itself without us; the peers
 	$(BIN)/python -m wheelwork.benchmarks.generation
 	$(BIN)/python -m wheelwork.benchmarks.generation --engine
+	$(BIN)/python -m wheelwork.benchmarks.peers
 
 bench-round: $(READY)  ## the demo's round from nothing, its repeat, and the next one: times, memory, scores
 	$(BIN)/python -m wheelwork.benchmarks.round

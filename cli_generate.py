@@ -1,8 +1,8 @@
 """`wheelwork generate`: samples into a file, without Prefect and MLflow."""
 
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,10 +86,10 @@ def generate(
             language,
         )
     if augment is not None:
-        _run(out, teachers, material, lambda teaching: _vary(augment, material, teaching, language, seed))
+        _run("augment", out, teachers, material, lambda teaching: _vary(augment, material, teaching, language, seed))
     else:
         wanted = quotas(material.settings.samples, list(material.categories), material.settings)
-        _run(out, teachers, material, lambda teaching: _write(material, teaching, wanted, seed))
+        _run("generate", out, teachers, material, lambda teaching: _write(material, teaching, wanted, seed))
 
 
 def _of_loop(ref: str, n: int | None) -> "tuple[Material, Teachers]":
@@ -151,17 +151,18 @@ def _vary(
     return stream, sum(1 for parent in parents for _ in wishes(parent, settings))
 
 
-def _run(out: Path, teachers: "Teachers", material: "Material", start: Any) -> None:
+def _run(what: str, out: Path, teachers: "Teachers", material: "Material", start: Any) -> None:
     """Open the teachers, stream their rows to the files, and say what came of it."""
     from .core.generation.fill import Rows
     from .core.generation.standalone import write_file
+    from .core.pace import showing
 
     began = time.perf_counter()
     with ExitStack() as stack:
         with console.status("starting the teacher"):
             teaching = teachers.open(home() / "cache", material.settings.budget, stack)
         stream, total = start(teaching)
-        advance = stack.enter_context(_progress(total))
+        advance = stack.enter_context(showing(what, total, lambda: teaching.cost))
         outcome = write_file(Rows(stream, teaching.chat, advance), out)
     seconds, chat = time.perf_counter() - began, teaching.chat
     console.print(f"{out}: {outcome.made} samples in {seconds:.1f} s; {chat.calls} calls, {chat.hits} replies reused")
@@ -170,24 +171,3 @@ def _run(out: Path, teachers: "Teachers", material: "Material", start: Any) -> N
     if outcome.dropped:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(outcome.dropped.items()))
         console.print(f"{outcome.dropped_path}: {sum(outcome.dropped.values())} dropped ({reasons})")
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """Rows done, their rate and what is left, on a terminal a bar; yields what hears how many are done."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        line, began, printed = bar.add_task("", total=total, rate=""), time.monotonic(), time.monotonic()
-
-        def advance(done: int) -> None:
-            nonlocal printed
-            now = time.monotonic()
-            rate = f"{done / max(1e-9, now - began):,.1f} rows/s"
-            bar.update(line, completed=done, rate=rate)
-            if not console.is_terminal and now - printed > 15:
-                console.print(f"  {done} of {total}, {rate}")
-                printed = now
-
-        yield advance

@@ -2,6 +2,7 @@
 
     python -m benchmarks.generation            all cases but the engine's: about two minutes
     python -m benchmarks.generation --engine   the embedded engine beside itself without us
+    python -m benchmarks.peers                 the same work by others: see there
 
 Client and mock server are processes of their own; where `sched_setaffinity` exists, each has one core. All of a row's
 work is on: prompt from a template, call, reply parsed and checked, kept in the cache, written to parquet.
@@ -59,45 +60,45 @@ def _planning() -> list[Figure]:
         count = sum(1 for _ in material.orders(wanted, choices=1, seed=0))
         seconds.append(time.perf_counter() - started)
         assert count == 1_000_000
-    return _spread("a million rows planned", "wheelwork", "wall clock", seconds, "s")
+    return spread("a million rows planned", "wheelwork", "wall clock", seconds, "s")
 
 
 def _throughput() -> list[Figure]:
-    runs = [_run({}, 8000, 64) for _ in range(REPEATS)]
+    runs = [run({}, 8000, 64) for _ in range(REPEATS)]
     return [
-        *_spread("instant mock, 64 parallel", "wheelwork", "calls", [r["rows"] / r["wall"] for r in runs], "1/s"),
-        *_spread(
+        *spread("instant mock, 64 parallel", "wheelwork", "calls", [r["rows"] / r["wall"] for r in runs], "1/s"),
+        *spread(
             "instant mock, 64 parallel", "wheelwork", "per CPU second", [r["rows"] / r["cpu"] for r in runs], "1/s"
         ),
     ]
 
 
 def _latency() -> list[Figure]:
-    runs = [_run({"latency": 50}, 8000, 64) for _ in range(REPEATS)]
+    runs = [run({"latency": 50}, 8000, 64) for _ in range(REPEATS)]
     ceiling = 64 / 0.050
     shares = [100 * r["rows"] / r["wall"] / ceiling for r in runs]
-    return _spread("50 ms, 64 parallel", "wheelwork", "of the ceiling of 1,280 calls/s", shares, "%")
+    return spread("50 ms, 64 parallel", "wheelwork", "of the ceiling of 1,280 calls/s", shares, "%")
 
 
 def _faults() -> list[Figure]:
-    run = _run({"limited": 0.05, "malformed": 0.02, "dropped": 0.01, "seed": 1}, 5000, 64)
+    made = run({"limited": 0.05, "malformed": 0.02, "dropped": 0.01, "seed": 1}, 5000, 64)
     case = "5% 429, 2% malformed, 1% dropped"
     return [
         Figure(case, "wheelwork", "rows asked for", 5000, "rows"),
-        Figure(case, "wheelwork", "rows made", run["rows"] - run["refused"], "rows"),
-        Figure(case, "wheelwork", "rows dropped with reason", run["refused"], "rows"),
-        Figure(case, "wheelwork", "calls repeated that had an answer", run["stats"].get("repeated", 0), "calls"),
+        Figure(case, "wheelwork", "rows made", made["rows"] - made["refused"], "rows"),
+        Figure(case, "wheelwork", "rows dropped with reason", made["refused"], "rows"),
+        Figure(case, "wheelwork", "calls repeated that had an answer", made["stats"].get("repeated", 0), "calls"),
     ]
 
 
 def _memory() -> list[Figure]:
-    sizes = {rows: _run({}, rows, 64)["resident"] for rows in (4000, 40_000)}
+    sizes = {rows: run({}, rows, 64)["resident"] for rows in (4000, 40_000)}
     return [Figure(f"{rows:,} rows", "wheelwork", "resident, largest", size, "MiB") for rows, size in sizes.items()]
 
 
-def _run(manner: dict[str, float], rows: int, parallel: int) -> dict[str, Any]:
+def run(manner: dict[str, float], rows: int, parallel: int) -> dict[str, Any]:
     """One generation in a process of its own against a mock of its own."""
-    with _mock(manner) as url, tempfile.TemporaryDirectory() as folder:
+    with mock(manner) as url, tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "wheelwork.benchmarks.generation", "--child", url, str(rows), str(parallel)]
         done = subprocess.run([*command, folder], capture_output=True, text=True, check=True)
         import httpx
@@ -107,32 +108,39 @@ def _run(manner: dict[str, float], rows: int, parallel: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _mock(manner: dict[str, float]) -> Iterator[str]:
+def mock(manner: dict[str, float]) -> Iterator[str]:
+    """The base URL of a mock teacher that has a core of its own; it lives five minutes at most."""
     options = [word for name, value in manner.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "wheelwork.benchmarks.mock_teacher", "--life", "300", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         port = int(server.stdout.readline())
-        _pin(0, server.pid)
+        pin(0, server.pid)
         try:
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             server.terminate()
 
 
-def _pin(core: int, process: int = 0) -> None:
+def pin(core: int, process: int = 0) -> None:
+    """Keep a process, 0 is this one, on one of the cores we may use."""
     with suppress(AttributeError, OSError):
         os.sched_setaffinity(process, {sorted(os.sched_getaffinity(0))[core]})
 
 
-def _client(url: str, rows: int, parallel: int, folder: Path) -> dict[str, Any]:
-    _pin(-1)
-    asked = Asked.from_options(
+def questions(url: str, rows: int, parallel: int) -> Asked:
+    """What is asked of the mock in every case: questions and answers about a library."""
+    return Asked.from_options(
         {"kind": "qa", "setting": "Members of a library ask about loans."},
         {"samples": rows},
         {"kind": "openai", "base_url": url, "model": "mock", "parallel": parallel},
         None,
     )
+
+
+def _client(url: str, rows: int, parallel: int, folder: Path) -> dict[str, Any]:
+    pin(-1)
+    asked = questions(url, rows, parallel)
     material = asked.material(None, "en")
     wanted = quotas(rows, list(material.categories), material.settings)
     with ExitStack() as stack:
@@ -160,9 +168,9 @@ def _engine() -> list[Figure]:
         bare.append(_alone(loop, orders))
     ratio = [100 * b / o for o, b in zip(ours, bare, strict=True)]
     return [
-        *_spread("96 samples, 8 a call", "wheelwork", "wall clock", ours, "s"),
-        *_spread("96 samples, 8 a call", "bare engine", "wall clock", bare, "s"),
-        *_spread("96 samples, 8 a call", "wheelwork", "of the bare engine's rate", ratio, "%"),
+        *spread("96 samples, 8 a call", "wheelwork", "wall clock", ours, "s"),
+        *spread("96 samples, 8 a call", "bare engine", "wall clock", bare, "s"),
+        *spread("96 samples, 8 a call", "wheelwork", "of the bare engine's rate", ratio, "%"),
         Figure("96 samples, 8 a call", "wheelwork", "prompts read per sample", len(orders) / 96, "prompts"),
     ]
 
@@ -193,7 +201,7 @@ def _alone(loop: Any, orders: list[Any]) -> float:
         return time.perf_counter() - started
 
 
-def _spread(case: str, system: str, metric: str, values: list[float], unit: str) -> list[Figure]:
+def spread(case: str, system: str, metric: str, values: list[float], unit: str) -> list[Figure]:
     """Median, least and most of repeated runs."""
     return [
         Figure(case, system, f"{metric}, median of {len(values)}", statistics.median(values), unit),

@@ -26,8 +26,9 @@ def write_samples(
     """Ask the teacher for `wanted` samples by cell; each reply is kept, so that a second try asks only for the rest."""
     read, store = load_loop(site.loop), ArtifactStore(site.artifacts)
     started = time.perf_counter()
-    with ExitStack() as stack, progress("generate", sum(wanted.values())) as advance:
+    with ExitStack() as stack:
         teaching = teachers_of(read).open(site.cache, read.settings.generate.budget, stack)
+        advance = stack.enter_context(progress("generate", sum(wanted.values()), lambda: teaching.cost))
         orders = read.material.orders(wanted, choices=teaching.choices, seed=int(digest_of([seed, wave])[:8], 16))
         source = f"teacher:{teaching.chat.fingerprint[:16]}"
         stream = fill_orders(
@@ -47,8 +48,9 @@ def vary_samples(
     started = time.perf_counter()
     families = [*read.material.seed_samples(), *store.samples(parents)]
     total = sum(1 for parent in families for _ in wishes(parent, augmentation))
-    with ExitStack() as stack, progress("augment", total) as advance:
+    with ExitStack() as stack:
         teaching = teachers_of(read).open(site.cache, read.settings.generate.budget, stack)
+        advance = stack.enter_context(progress("augment", total, lambda: teaching.cost))
         stream = augment(
             families,
             augmentation,

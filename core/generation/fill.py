@@ -32,7 +32,7 @@ class Rows:
     """
 
     def __init__(
-        self, stream: AsyncGenerator[Sample, None], chat: Chat, progress: Callable[[int], None] = lambda rows: None
+        self, stream: AsyncGenerator[Sample, None], chat: Chat, progress: Callable[[int], object] = lambda rows: None
     ) -> None:
         self.count = 0
         self.refused = Counter[str]()  # rows with a reject_reason, by reason

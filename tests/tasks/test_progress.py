@@ -1,0 +1,21 @@
+"""What the Prefect page says of a step that is under way."""
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from wheelwork.tasks.progress import progress
+
+
+@pytest.mark.usefixtures("prefect")
+def test_the_page_tells_share_and_cost() -> None:
+    @flow
+    def step() -> None:
+        with progress("generate", 4, lambda: 0.25) as advance:
+            for done in range(1, 5):
+                advance(done)
+
+    step()
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/artifacts/filter", json={"artifacts": {"type": {"any_": ["progress"]}}}).json()
+    pages = {page["description"]: page["data"] for page in found}
+    assert pages["generate: 100%, cost 0.25"] == 100.0
