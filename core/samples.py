@@ -17,6 +17,9 @@ from .workspace import writing
 
 ROWS_PER_BATCH = 1024
 
+REHEARSAL = "rehearsal"
+"""The task of a sample on which a training stays as the base is."""
+
 Role = Literal["system", "user", "assistant", "tool"]
 Origin = Literal["seed", "teacher", "augmented", "feedback", "import"]
 

@@ -1,13 +1,13 @@
-"""General prompts that the base answers itself: training on them keeps what it could do before.
+"""General prompts that the base answers itself: what training stays close to there, it can do afterwards too.
 
-The adapter then learns to answer with a label where the loop's prompt asks for one, and as the base does elsewhere
-(rehearsal by self-distillation, Huang et al. 2024).
+The adapter then learns to answer with a label where the loop's prompt asks for one, and to answer as the base does
+elsewhere (rehearsal by self-distillation, Huang et al. 2024; the loss is `training.losses.keeping_losses`).
 """
 
 from collections.abc import Sequence
 
 from ..chat.messages import ChatRequest, Reply
-from ..samples import Message, Sample
+from ..samples import REHEARSAL, Message, Sample
 
 MAX_TOKENS = 24
 
@@ -22,7 +22,7 @@ def rehearsed(prompts: Sequence[str], replies: Sequence[Reply], source: str) -> 
     return [
         Sample.make(
             (Message(role="user", content=prompt), Message(role="assistant", content=reply.text.strip())),
-            task="rehearsal",
+            task=REHEARSAL,
             origin="teacher",
             source=source,
             controls={"finish": reply.finish},

@@ -7,6 +7,7 @@ Samples of one loop begin with the same tokens (system prompt, label list). A ba
 where every rest sees the prefix and itself, and its positions go on from the prefix. Samples that begin otherwise
 (rehearsal beside a labelled message) form a family of their own in the same row. The loss is the same as that of the
 padded batch, for about a third of the work (docs/log.md), wherever the model takes such a mask: `packing_holds`.
+Rehearsal is packed in a row of its own, as its loss is another one (losses.py).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ import torch
 from jinja2 import TemplateError
 
 from ..errors import ModelError
-from ..samples import Sample
+from ..samples import REHEARSAL, Sample
 
 Tokens = list[int]
 KIN = 16  # samples whose first tokens agree this far are laid out together
@@ -26,11 +27,12 @@ SHARED = -1  # owner of the tokens that a whole family sees
 
 @dataclass(frozen=True)
 class Encoded:
-    """One sample in tokens: what is read, what is learnt, and how much it counts."""
+    """One sample in tokens: what is read, what is learnt, how much it counts, and whether the base is to be kept to."""
 
     prompt: Tokens
     completion: Tokens
     weight: float = 1.0
+    rehearsal: bool = False
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)
@@ -52,6 +54,7 @@ def encode(samples: Iterable[Sample], tokenizer: Any, max_length: int) -> tuple[
             tokenizer(prompt, add_special_tokens=False)["input_ids"],
             tokenizer(completion, add_special_tokens=False)["input_ids"],
             sample.weight,
+            sample.task == REHEARSAL,
         )
         if len(one) > max_length:
             too_long += 1

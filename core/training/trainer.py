@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 import transformers
 from peft import LoraConfig, get_peft_model
 from torch.utils.data import Dataset
@@ -24,12 +23,13 @@ from ..models.store import ModelFiles
 from ..samples import Sample
 from ..workspace import writing
 from .checkpoints import explaining_write_errors, last_checkpoint
-from .packing import Encoded, alone, completion_logits, encode, pack, packing_holds
+from .losses import Row, keeping_losses, learning_losses
+from .packing import Encoded, alone, encode, pack, packing_holds
 from .settings import Training
 from .trained import Trained
 
 OnStep = Callable[[int, int, float], None]  # step, steps in all, loss
-Rows = dict[str, list[dict[str, torch.Tensor]]]
+Rows = dict[str, list[Row]]  # to `learn` from, and to `keep` to the base on
 
 log = logging.getLogger(__name__)
 
@@ -91,13 +91,15 @@ def train_adapter(
 
 
 class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
-    """transformers' Trainer on packed rows: the LM head runs on completion tokens only."""
+    """transformers' Trainer on packed rows and losses.py; the LM head runs on completion tokens only."""
 
     def compute_loss(
         self, model: Any, inputs: Rows, return_outputs: bool = False, **_: Any
     ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Mean of weight × cross-entropy over the batch's completion tokens, in nats."""
-        loss = torch.cat([_weighted_losses(model, row) for row in inputs["rows"]]).mean()
+        """Mean over the batch's completion tokens of what losses.py says, in nats."""
+        network = self.accelerator.unwrap_model(model)
+        kept = [keeping_losses(network, row) for row in inputs["keep"]]
+        loss = torch.cat([*kept, *(learning_losses(model, row) for row in inputs["learn"])]).mean()
         if not torch.isfinite(loss):
             raise ModelError(DIVERGED)
         return (loss, {"loss": loss}) if return_outputs else loss
@@ -106,16 +108,19 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
 DIVERGED = "the training loss is no longer a number; lower `train.learning_rate` and run again"
 
 
-def _weighted_losses(model: Any, row: dict[str, torch.Tensor]) -> torch.Tensor:
-    return F.cross_entropy(completion_logits(model, row).float(), row["targets"], reduction="none") * row["weights"]
-
-
 def _together(batch: Sequence[Encoded]) -> Rows:
-    return {"rows": [pack(batch)]}
+    return {name: [pack(part)] if part else [] for name, part in _parts(batch).items()}
 
 
 def _one_by_one(batch: Sequence[Encoded]) -> Rows:
-    return {"rows": [alone(one) for one in batch]}
+    return {name: [alone(one) for one in part] for name, part in _parts(batch).items()}
+
+
+def _parts(batch: Sequence[Encoded]) -> dict[str, list[Encoded]]:
+    return {
+        "learn": [one for one in batch if not one.rehearsal],
+        "keep": [one for one in batch if one.rehearsal],
+    }
 
 
 def _encoded(samples: Sequence[Sample], base: ModelFiles, settings: Training) -> tuple[list[Encoded], int]:

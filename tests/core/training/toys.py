@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from wheelwork.core.models.store import ModelFiles
-from wheelwork.core.samples import Message, Sample
+from wheelwork.core.samples import REHEARSAL, Message, Sample
 from wheelwork.core.training.settings import Training
 from wheelwork.core.training.trained import Trained
 
@@ -13,18 +13,19 @@ STEPS = 6
 SYSTEM = "Read the customer's message and answer with exactly one of these labels: wifi, bill."
 
 
-def sample(text: str, answer: str, system: str = SYSTEM, **rest: Any) -> Sample:
+def sample(text: str, answer: str, system: str = SYSTEM, task: str = "classify", **rest: Any) -> Sample:
     turns = [("system", system), ("user", text), ("assistant", answer)]
     messages = [Message(role=role, content=content) for role, content in turns]  # type: ignore[arg-type]
-    return Sample.make(messages, task="classify", origin="seed", **rest)
+    return Sample.make(messages, task=task, origin="seed", **rest)
+
+
+def rehearsal(text: str, answer: str) -> Sample:
+    return sample(text, answer, "Be brief.", REHEARSAL)
 
 
 def samples(count: int = 12) -> list[Sample]:
-    """Alternating answers; every fourth begins otherwise, as rehearsal does."""
-    return [
-        sample(f"message number {n}", ("wifi", "bill")[n % 2], "Be brief." if n % 4 == 3 else SYSTEM)
-        for n in range(count)
-    ]
+    """Alternating answers; every fourth sample is rehearsal."""
+    return [(rehearsal if n % 4 == 3 else sample)(f"message number {n}", ("wifi", "bill")[n % 2]) for n in range(count)]
 
 
 def train(base: ModelFiles, folder: Path, *, settings: Training = TRAINING, seed: int = 0, **rest: Any) -> Trained:

@@ -1,0 +1,41 @@
+"""What a training minimises, token by token: the samples' own words, and on rehearsal the distance to the base."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from .packing import completion_logits
+
+Row = dict[str, torch.Tensor]
+
+
+def learning_losses(model: Any, row: Row) -> torch.Tensor:
+    """weight × cross-entropy of each completion token (T,), in nats."""
+    return F.cross_entropy(completion_logits(model, row).float(), row["targets"], reduction="none") * row["weights"]
+
+
+def keeping_losses(model: Any, row: Row) -> torch.Tensor:
+    """weight × KL(base ‖ adapter) at each completion token (T,), in nats; `model` is a PEFT model.
+
+    The base's whole distribution, not the word it chose: at the start the loss is 0 and pulls nowhere, so that it does
+    not compete with what is to be learnt (learning without forgetting, Li & Hoiem 2016).
+    """
+    with _as_base(model):
+        base = F.log_softmax(completion_logits(model, row).float(), -1)
+    ours = F.log_softmax(completion_logits(model, row).float(), -1)
+    return F.kl_div(ours, base, reduction="none", log_target=True).sum(-1) * row["weights"]
+
+
+@contextmanager
+def _as_base(model: Any) -> Iterator[None]:
+    """The model without its adapter and without dropout, as it is served."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), model.disable_adapter():
+            yield
+    finally:
+        model.train(training)

@@ -1,0 +1,89 @@
+"""The losses of a training: rehearsal pulls nowhere at the start, and back to the base later."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+import transformers
+from peft import LoraConfig, get_peft_model
+from wheelwork.core.engines.base import Adapter
+from wheelwork.core.models.store import ModelFiles
+from wheelwork.core.training.losses import keeping_losses, learning_losses
+from wheelwork.core.training.packing import Encoded, completion_logits, encode, pack
+from wheelwork.tests.core.engines.served import log_probabilities
+from wheelwork.tests.core.engines.served import trained as trained_network
+from wheelwork.tests.core.training.toys import TRAINING, rehearsal, sample, train
+
+ROW = pack([Encoded([5, 6, 7], [8, 9], weight=2.0), Encoded([5, 6, 10, 11], [12], weight=0.5)])
+WEIGHTS = torch.tensor([2.0, 2.0, 0.5])
+
+
+@pytest.fixture
+def network(tiny: ModelFiles) -> Any:
+    """The tiny model with a fresh adapter, which changes nothing yet, and with dropout on both."""
+    torch.manual_seed(0)
+    base = transformers.AutoModelForCausalLM.from_pretrained(tiny.folder, attention_dropout=0.5)
+    return get_peft_model(base, LoraConfig(r=4, lora_dropout=0.5, target_modules="all-linear", task_type="CAUSAL_LM"))
+
+
+def adapted(network: Any) -> Any:
+    for name, weight in network.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    return network.eval()
+
+
+def test_a_fresh_adapter_is_pulled_nowhere(network: Any) -> None:
+    losses = keeping_losses(network.eval(), ROW)
+    losses.sum().backward()
+    assert losses.abs().max() < 1e-6
+    assert all(weight.grad.abs().max() < 1e-6 for weight in network.parameters() if weight.requires_grad)
+
+
+def test_keeping_is_the_weighted_divergence_from_the_base(network: Any) -> None:
+    adapted(network)
+    with torch.no_grad():
+        ours = completion_logits(network, ROW).softmax(-1)
+        with network.disable_adapter():
+            base = completion_logits(network, ROW).softmax(-1)
+    expected = (base * (base / ours).log()).sum(-1) * WEIGHTS
+    losses = keeping_losses(network, ROW)
+    assert expected.min() > 1e-3
+    torch.testing.assert_close(losses, expected, rtol=1e-4, atol=1e-6)
+    losses.sum().backward()
+    assert all(weight.grad.abs().max() > 0 for weight in network.parameters() if weight.requires_grad)
+
+
+def test_the_base_is_read_without_dropout_and_the_model_is_left_as_it_was(network: Any) -> None:
+    heard: list[bool] = []
+    network.get_base_model().model.norm.register_forward_hook(lambda module, *_: heard.append(module.training))
+    keeping_losses(network.train(), ROW)
+    assert heard == [False, True]
+    assert network.training and not network.base_model.model.model.layers[0].self_attn.q_proj.disable_adapters
+
+
+def test_learning_is_the_weighted_cross_entropy(network: Any) -> None:
+    adapted(network)
+    with torch.no_grad():
+        expected = F.cross_entropy(completion_logits(network, ROW), torch.tensor([8, 9, 12]), reduction="none")
+        torch.testing.assert_close(learning_losses(network, ROW), expected * WEIGHTS)
+
+
+def test_a_training_with_rehearsal_stays_nearer_to_the_base_there(tiny: ModelFiles, tmp_path: Path) -> None:
+    lesson = [sample(f"message {n}", "wifi") for n in range(4)]
+    settings = TRAINING.model_copy(update={"epochs": 6})
+
+    def divergence(name: str, given: list[Any]) -> float:
+        train(tiny, tmp_path / name, samples=given, settings=settings)
+        adapter = Adapter.at(tmp_path / name / "adapter")
+        tokenizer = transformers.AutoTokenizer.from_pretrained(tiny.folder, local_files_only=True)
+        (one,), _ = encode([rehearsal("and you?", "wifi")], tokenizer, 1024)
+        network = trained_network(tiny, adapter)
+        ours = torch.as_tensor(log_probabilities(network, one.prompt))[-1]
+        with network.disable_adapter():
+            base = torch.as_tensor(log_probabilities(network, one.prompt))[-1]
+        return float((base.exp() * (base - ours)).sum())
+
+    assert divergence("with", [*lesson, *[rehearsal("and you?", "wifi")] * 4]) < 0.5 * divergence("without", lesson)
