@@ -160,7 +160,7 @@ def load_phrases(language: str = "en", overrides: Path | None = None) -> dict[st
 def phrase(text: str, where: str, **values: Any) -> str:
     """One sentence with its variables filled in. Raises ConfigError naming `where`."""
     try:
-        return _compiled(text).render(**values).strip()
+        return str(_compiled(text).render(**values)).strip()
     except Exception as error:
         raise ConfigError(f"{where}: {error}") from error
 
