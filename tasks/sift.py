@@ -13,6 +13,7 @@ from ..core.models.encoder import Encoder
 from ..core.models.store import ModelStore
 from ..core.quality.filters import FunnelContext
 from ..core.quality.funnel import Funnel
+from ..core.quality.personal import mask
 from ..core.rounds import Sifted, Site
 from ..core.samples import Sample
 from .steps import cached
@@ -20,7 +21,7 @@ from .steps import cached
 SHOWN = 3  # examples a reason
 
 
-@task(**cached("filter", version=2))
+@task(**cached("filter", version=3))
 def filter_samples(
     site: Site, candidates: tuple[Artifact, ...], funnel: Funnel, seeds: str, suites: dict[str, str], encoder: str
 ) -> Sifted:
@@ -52,5 +53,5 @@ def _examples(dropped: Sequence[Sample]) -> dict[str, tuple[str, ...]]:
     texts: dict[str, list[str]] = defaultdict(list)
     for sample in dropped:
         if len(texts[sample.reject_reason or ""]) < SHOWN:
-            texts[sample.reject_reason or ""].append(sample.prompt)
+            texts[sample.reject_reason or ""].append(mask(sample.prompt))  # pages are shown to more people than files
     return {reason: tuple(found) for reason, found in texts.items()}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ..chat.messages import ChatRequest, Reply
 from ..samples import REHEARSAL, Message, Sample
 
-MAX_TOKENS = 16
+MAX_TOKENS = 24
 
 
 def rehearse(prompt: str) -> ChatRequest:

@@ -40,10 +40,11 @@ class FunnelContext:
 
 @dataclass(frozen=True)
 class Judgements:
-    """One reason or None for each row of a batch, and scores by name where the filter has any."""
+    """One reason or None for each row of a batch, scores by name, and what a row becomes where it is changed."""
 
     reasons: list[str | None]
     scores: dict[str, list[float]] = field(default_factory=dict)
+    changed: dict[int, Sample] = field(default_factory=dict)
 
 
 class Rules(Setting):
@@ -84,68 +85,6 @@ class Rules(Setting):
 def _code_names(sample: Sample) -> list[str]:
     """The label, if it is written as nobody writes in a message: `move_house`, but not `refund`."""
     return [sample.label] if sample.label and "_" in sample.label else []
-
-
-class ExactDuplicates(Setting):
-    """Drop a text that a seed, a held-out row or an earlier sample already has, but for case and spacing."""
-
-    kind: Literal["exact_duplicates"] = "exact_duplicates"
-
-    def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
-        seeds = {normalised(text) for text, _ in context.seeds}
-        held_out = {normalised(text) for text in context.held_out}
-        seen: set[str] = set()
-        reasons: list[str | None] = []
-        for sample in batch:
-            text = normalised(sample.prompt)
-            known = "held_out" if text in held_out else "copies_seed" if text in seeds else None
-            reasons.append(known or ("duplicate" if text in seen else None))
-            seen.add(text)
-        return Judgements(reasons)
-
-
-class NearDuplicates(Setting):
-    """Drop a text whose word 3-grams are nearly those of a held-out row, a seed, or an earlier sample.
-
-    Jaccard similarity as MinHash estimates it (Broder 1997), standard error about 1/√permutations.
-    """
-
-    kind: Literal["near_duplicates"] = "near_duplicates"
-    threshold: float = Field(0.6, gt=0, le=1, description="smallest estimated Jaccard similarity that is dropped")
-    permutations: int = Field(256, ge=16, le=4096, description="length of a MinHash signature")
-
-    def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
-        known = [*context.held_out, *(text for text, _ in context.seeds)]
-        signatures = np.empty((len(known) + len(batch), self.permutations), dtype=np.uint32)
-        for row, text in enumerate(known):
-            signatures[row] = self._signature(text)
-        filled = len(known)
-        reasons: list[str | None] = []
-        for sample in batch:
-            own = signatures[filled] = self._signature(sample.prompt)
-            alike = (signatures[:filled] == own).mean(axis=1)
-            nearest = int(alike.argmax()) if filled else -1
-            if nearest >= 0 and alike[nearest] >= self.threshold:
-                reasons.append(self._name(nearest, len(context.held_out), len(context.seeds)))
-            else:
-                reasons.append(None)
-                filled += 1
-        return Judgements(reasons)
-
-    def _signature(self, text: str) -> NDArray[np.uint32]:
-        from rensa import RMinHash
-
-        found = words(text)
-        grams = [" ".join(found[i : i + 3]) for i in range(max(1, len(found) - 2))]
-        sketch = RMinHash(num_perm=self.permutations, seed=42)
-        sketch.update(grams)
-        return np.array(sketch.digest(), dtype=np.uint32)
-
-    @staticmethod
-    def _name(index: int, held_out: int, seeds: int) -> str:
-        if index < held_out:
-            return "near_held_out"
-        return "near_seed" if index < held_out + seeds else "near_duplicate"
 
 
 class Novelty(Setting):

@@ -9,9 +9,13 @@ from pydantic import Field
 
 from ..samples import Sample
 from ..settings import Setting
-from .filters import ExactDuplicates, FunnelContext, LabelAgreement, NearDuplicates, Novelty, Rules
+from .duplicates import ExactDuplicates, NearDuplicates
+from .filters import FunnelContext, LabelAgreement, Novelty, Rules
+from .personal.filter import PersonalData
 
-Filter = Annotated[Rules | ExactDuplicates | NearDuplicates | Novelty | LabelAgreement, Field(discriminator="kind")]
+Filter = Annotated[
+    Rules | PersonalData | ExactDuplicates | NearDuplicates | Novelty | LabelAgreement, Field(discriminator="kind")
+]
 
 
 class FilterCount(Setting):
@@ -47,7 +51,8 @@ class Funnel(Setting):
             if kept:
                 judged = judge(kept, context)
                 survivors = []
-                for index, (sample, reason) in enumerate(zip(kept, judged.reasons, strict=True)):
+                for index, (row, reason) in enumerate(zip(kept, judged.reasons, strict=True)):
+                    sample = judged.changed.get(index, row)
                     scored = sample.with_scores(**{name: values[index] for name, values in judged.scores.items()})
                     if reason is None:
                         survivors.append(scored)

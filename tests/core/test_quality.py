@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wheelwork.core.quality.duplicates import ExactDuplicates, NearDuplicates
 from wheelwork.core.quality.filters import (
-    ExactDuplicates,
     FunnelContext,
     Judgements,
     LabelAgreement,
-    NearDuplicates,
     Novelty,
     Rules,
     label_margins,
