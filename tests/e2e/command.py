@@ -171,7 +171,7 @@ def write_config(folder: Path, **settings: Any) -> None:
             ]
         },
         # enough for the random model to answer with a label at all, which is promoted over one that never does
-        "train": {"rank": 16, "epochs": 4, "batch_size": 8, "learning_rate": 0.01},
+        "train": {"rank": 16, "epochs": 10, "batch_size": 8, "learning_rate": 0.01},
         "gate": {"resamples": 500},
     }
     (folder / "loop.yaml").write_text(yaml.safe_dump(loop | settings, sort_keys=False), encoding="utf-8")
