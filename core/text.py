@@ -18,8 +18,11 @@ def normalised(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """The words of `text`, folded; a script without spaces counts each of its characters."""
+    whole: list[str] = WORD.findall(normalised(text))
+    if text.isascii():  # the common case, in which no sign needs to be looked at
+        return whole
     found: list[str] = []
-    for word in WORD.findall(normalised(text)):
+    for word in whole:
         found.extend(word if any("\u3040" <= sign <= "\u9fff" for sign in word) else [word])
     return found
 

@@ -14,21 +14,40 @@ from .sketches import Sketches
 
 Keep = Literal["first", "best"]
 
-KEEP = "which of several alike is kept: the first, or the best by a score"
-BEST_BY = "with `keep: best`: the score whose highest value is kept; rows without it rank last, ties by order"
+
+class OneOfAlike(Setting):
+    """Which of several samples that are alike is kept."""
+
+    keep: Keep = Field("first", description="which of several alike is kept: the first, or the best by a score")
+    best_by: str = Field(
+        "",
+        description="with `keep: best`: the score whose highest value is kept; rows without it rank last",
+    )
+
+    @model_validator(mode="after")
+    def _keep_fits_best_by(self) -> Self:
+        if self.keep == "best" and not self.best_by:
+            raise ValueError("`keep: best` needs `best_by`, the name of a score; or write `keep: first`")
+        if self.keep == "first" and self.best_by:
+            raise ValueError("`best_by` counts with `keep: best` only; write that, or remove `best_by`")
+        return self
+
+    def kept(self, rows: Sequence[int], groups: Iterable[Hashable], batch: Sequence[Sample]) -> set[int]:
+        """The one of `rows` that each of their `groups` keeps."""
+        kept: dict[Hashable, int] = {}
+        for row, group in zip(rows, groups, strict=True):
+            if self._rank(batch[row]) > self._rank(batch[kept.setdefault(group, row)]):
+                kept[group] = row
+        return set(kept.values())
+
+    def _rank(self, sample: Sample) -> float:
+        return sample.scores.get(self.best_by, float("-inf")) if self.best_by else 0.0
 
 
-class ExactDuplicates(Setting):
+class ExactDuplicates(OneOfAlike):
     """Drop a text that a seed, a held-out row or another sample already has, but for case and spacing."""
 
     kind: Literal["exact_duplicates"] = "exact_duplicates"
-    keep: Keep = Field("first", description=KEEP)
-    best_by: str = Field("", description=BEST_BY)
-
-    @model_validator(mode="after")
-    def _checked(self) -> Self:
-        _check(self.keep, self.best_by)
-        return self
 
     def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
         seeds = {normalised(text) for text, _ in context.seeds}
@@ -36,11 +55,11 @@ class ExactDuplicates(Setting):
         texts = [normalised(sample.prompt) for sample in batch]
         known = ["held_out" if text in held_out else "copies_seed" if text in seeds else None for text in texts]
         left = [row for row, reason in enumerate(known) if reason is None]
-        kept = _kept_rows(left, [texts[row] for row in left], batch, self.best_by)
+        kept = self.kept(left, [texts[row] for row in left], batch)
         return Judgements([reason or (None if row in kept else "duplicate") for row, reason in enumerate(known)])
 
 
-class NearDuplicates(Setting):
+class NearDuplicates(OneOfAlike):
     """Drop a text whose word 3-grams are nearly those of a held-out row, a seed, or another sample.
 
     A row is dropped for a known text only if it is itself that near to it; a held-out row goes before a seed. What is
@@ -50,13 +69,6 @@ class NearDuplicates(Setting):
     kind: Literal["near_duplicates"] = "near_duplicates"
     threshold: float = Field(0.6, gt=0, le=1, description="smallest Jaccard similarity that is dropped")
     permutations: int = Field(256, ge=16, le=4096, description="length of a MinHash signature; more miss less")
-    keep: Keep = Field("first", description=KEEP)
-    best_by: str = Field("", description=BEST_BY)
-
-    @model_validator(mode="after")
-    def _checked(self) -> Self:
-        _check(self.keep, self.best_by)
-        return self
 
     def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
         known = [*context.held_out, *(text for text, _ in context.seeds)]
@@ -66,30 +78,10 @@ class NearDuplicates(Setting):
         leaked, copied = sketches.near(rows, held_out), sketches.near(rows, seeds)
         left = np.flatnonzero(~(leaked | copied))
         clusters = sketches.clusters(rows[left])
-        kept = _kept_rows(left.tolist(), clusters.tolist(), batch, self.best_by)
+        kept = self.kept(left.tolist(), clusters.tolist(), batch)
         return Judgements(
             [
                 "near_held_out" if leak else "near_seed" if copy else None if row in kept else "near_duplicate"
                 for row, (leak, copy) in enumerate(zip(leaked.tolist(), copied.tolist(), strict=True))
             ]
         )
-
-
-def _check(keep: Keep, best_by: str) -> None:
-    if keep == "best" and not best_by:
-        raise ValueError("`keep: best` needs `best_by`, the name of a score; or write `keep: first`")
-    if keep == "first" and best_by:
-        raise ValueError("`best_by` counts with `keep: best` only; write that, or remove `best_by`")
-
-
-def _kept_rows(rows: Sequence[int], groups: Iterable[Hashable], batch: Sequence[Sample], best_by: str) -> set[int]:
-    """The one of `rows` that each group keeps: the first, or the first of those with the highest score `best_by`."""
-    kept: dict[Hashable, int] = {}
-    for row, group in zip(rows, groups, strict=True):
-        if _rank(batch[row], best_by) > _rank(batch[kept.setdefault(group, row)], best_by):
-            kept[group] = row
-    return set(kept.values())
-
-
-def _rank(sample: Sample, best_by: str) -> float:
-    return sample.scores.get(best_by, float("-inf")) if best_by else 0.0

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..text import WORD, normalised, words
+from ..text import words
 
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
@@ -186,16 +186,11 @@ def _coded(texts: Sequence[str]) -> tuple[Ints, Ints, list[str]]:
     codes: list[int] = []
     lengths: list[int] = []
     for text in texts:
-        found = _words(text)
+        found = words(text)
         found += [""] * (WIDTH - len(found))  # no word of a text is empty
         codes.extend([vocabulary[word] for word in found])
         lengths.append(len(found))
     return np.array(codes, dtype=np.int64), np.array(lengths, dtype=np.int64), list(vocabulary)
-
-
-def _words(text: str) -> list[str]:
-    # the same as `words`, which looks at each character of each word
-    return WORD.findall(normalised(text)) if text.isascii() else words(text)
 
 
 def _ascending(values: Ints) -> Ints:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
+from .credentials import secrets
 from .numbers import (
     Finder,
     Place,
@@ -22,8 +23,7 @@ from .numbers import (
     stretches,
     us_ssns,
 )
-from .phones import phones
-from .secrets import secrets
+from .phone_numbers import phones
 
 Kind = Literal["secret", "email", "iban", "cn_id", "card", "us_ssn", "ip", "phone"]
 
