@@ -50,8 +50,14 @@ def parse(model: type[S], data: Any, where: str) -> S:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        problems = [_explain(model, problem) for problem in error.errors()]
+        problems = [_explain(model, problem) for problem in _own(error.errors())]
         raise ConfigError(f"{where}: " + "; ".join(problems)) from None
+
+
+def _own(problems: list[Any]) -> list[Any]:
+    """`problems` without a list's being too short, where that is so only because an entry of it is wrong."""
+    wrong = {problem["loc"][:-1] for problem in problems}
+    return [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in wrong]
 
 
 def _explain(model: type[BaseModel], problem: Any) -> str:

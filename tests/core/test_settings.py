@@ -33,6 +33,7 @@ class Drawing(Setting):
     named: dict[str, Square] = Field({})
     layers: dict[str, list[Shape]] = Field({})
     plain: Square | None = None
+    sides: tuple[Literal["left", "right"], ...] = Field(("left",), min_length=1)
 
 
 def complaint(data: Any, model: type[Setting] = Drawing) -> str:
@@ -86,6 +87,11 @@ def test_an_unknown_key_comes_with_the_nearest_that_may_stand_there(data: dict[s
 )
 def test_a_wrong_value_is_named(data: Any, says: str) -> None:
     assert says in complaint(data)
+
+
+def test_a_list_is_too_short_only_where_no_entry_of_it_is_wrong() -> None:
+    assert complaint({"title": "t", "sides": ["lft"]}) == "`sides.0`: input should be 'left' or 'right' (found 'lft')"
+    assert "`sides`: tuple should have at least 1 item" in complaint({"title": "t", "sides": []})
 
 
 def test_every_mistake_is_told_at_once() -> None:
