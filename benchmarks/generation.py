@@ -1,8 +1,8 @@
 """Writing samples: how many calls a second the client makes, what it costs in memory, and what the engine could do.
 
-    python -m benchmarks.generation            all cases but the engine's: about two minutes
-    python -m benchmarks.generation --engine   the embedded engine beside itself without us
-    python -m benchmarks.peers                 the same work by others: see there
+    python -m wheelwork.benchmarks.generation            all cases but the engine's: about two minutes
+    python -m wheelwork.benchmarks.generation --engine   the embedded engine beside itself without us
+    python -m wheelwork.benchmarks.peers                 the same work by others: see there
 
 Client and mock server are processes of their own; where `sched_setaffinity` exists, each has one core. All of a row's
 work is on: prompt from a template, call, reply parsed and checked, kept in the cache, written to parquet.

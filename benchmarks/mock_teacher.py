@@ -1,6 +1,6 @@
 """A teacher that costs nothing: an OpenAI-compatible server on plain sockets, as fast and as faulty as it is told.
 
-    python -m benchmarks.mock_teacher --latency 20 --limited 0.05 --malformed 0.02 --dropped 0.01 --seed 7
+    python -m wheelwork.benchmarks.mock_teacher --latency 20 --limited 0.05 --malformed 0.02 --dropped 0.01 --seed 7
 
 prints its port, listens on the loopback only, and ends after `--life` seconds. What happens to a request depends on
 its body, on how often it came, and on the seed, not on who came first. `GET /stats` tells what was served.

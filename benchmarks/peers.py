@@ -1,6 +1,8 @@
 """The same calls made by others: distilabel and NVIDIA DataDesigner beside us on the mock teacher.
 
-    python -m benchmarks.peers   needs a package index the first time, some 1.5 GB of disk, and five to seven minutes
+    python -m wheelwork.benchmarks.peers
+
+Needs a package index the first time, some 1.5 GB of disk, and five to seven minutes.
 
 Each peer has an environment of its own under the user's cache folder, made when it is missing, and a driver
 (`peer_*.py`) that its own Python runs. What cannot be installed or does not run is left out, with a line that says so.

@@ -5,9 +5,8 @@ Samples of one loop begin with the same tokens (system prompt, label list). A ba
     prefix | rest of sample 1 | rest of sample 2 | …
 
 where every rest sees the prefix and itself, and its positions go on from the prefix. Samples that begin otherwise
-(rehearsal beside a labelled message) form a family of their own in the same row. The loss is the same as that of the
+form a family of their own in the same row; rehearsal has a row of its own, as its loss is another one (losses.py). The loss is the same as that of the
 padded batch, for about a third of the work (docs/log.md), wherever the model takes such a mask: `packing_holds`.
-Rehearsal is packed in a row of its own, as its loss is another one (losses.py).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -98,7 +98,7 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
     ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Mean over the batch's completion tokens of what losses.py says, in nats."""
         network = self.accelerator.unwrap_model(model)
-        kept = [keeping_losses(network, row) for row in inputs["keep"]]
+        kept = [keeping_losses(model, network, row) for row in inputs["keep"]]
         loss = torch.cat([*kept, *(learning_losses(model, row) for row in inputs["learn"])]).mean()
         if not torch.isfinite(loss):
             raise ModelError(DIVERGED)

@@ -36,7 +36,7 @@ def adapted(network: Any) -> Any:
 
 
 def test_a_fresh_adapter_is_pulled_nowhere(network: Any) -> None:
-    losses = keeping_losses(network.eval(), ROW)
+    losses = keeping_losses(network.eval(), network, ROW)
     losses.sum().backward()
     assert losses.abs().max() < 1e-6
     assert all(weight.grad.abs().max() < 1e-6 for weight in network.parameters() if weight.requires_grad)
@@ -49,7 +49,7 @@ def test_keeping_is_the_weighted_divergence_from_the_base(network: Any) -> None:
         with network.disable_adapter():
             base = completion_logits(network, ROW).softmax(-1)
     expected = (base * (base / ours).log()).sum(-1) * WEIGHTS
-    losses = keeping_losses(network, ROW)
+    losses = keeping_losses(network, network, ROW)
     assert expected.min() > 1e-3
     torch.testing.assert_close(losses, expected, rtol=1e-4, atol=1e-6)
     losses.sum().backward()
@@ -59,7 +59,7 @@ def test_keeping_is_the_weighted_divergence_from_the_base(network: Any) -> None:
 def test_the_base_is_read_without_dropout_and_the_model_is_left_as_it_was(network: Any) -> None:
     heard: list[bool] = []
     network.get_base_model().model.norm.register_forward_hook(lambda module, *_: heard.append(module.training))
-    keeping_losses(network.train(), ROW)
+    keeping_losses(network.train(), network, ROW)
     assert heard == [False, True]
     assert network.training and not network.base_model.model.model.layers[0].self_attn.q_proj.disable_adapters
 
