@@ -5,8 +5,9 @@ Samples of one loop begin with the same tokens (system prompt, label list). A ba
     prefix | rest of sample 1 | rest of sample 2 | …
 
 where every rest sees the prefix and itself, and its positions go on from the prefix. Samples that begin otherwise
-form a family of their own in the same row; rehearsal has a row of its own, as its loss is another one (losses.py). The loss is the same as that of the
-padded batch, for about a third of the work (docs/log.md), wherever the model takes such a mask: `packing_holds`.
+form a family of their own in the same row; rehearsal has a row of its own, as its loss is another one (losses.py).
+The loss is the same as that of the padded batch, for about a third of the work (docs/log.md), wherever the model takes
+such a mask: `packing_holds`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
