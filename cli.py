@@ -15,6 +15,7 @@ from rich.table import Table
 
 from .cli_generate import generate
 from .core.errors import WheelworkError
+from .core.steps import Step
 from .core.workspace import home, write_text
 
 app = typer.Typer(
@@ -31,6 +32,9 @@ console = Console(stderr=True, highlight=False)
 Samples = Annotated[int | None, typer.Option(min=0, help="How many samples to ask the teacher for.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice; the same seed gives the same round.")]
 ReportFile = Annotated[Path | None, typer.Option("--report", help="Write the report to this file as JSON.")]
+FromStep = Annotated[
+    Step | None, typer.Option(help="Do this step and those after it again, though nothing has changed.")
+]
 LoopFolder = Annotated[str, typer.Argument(metavar="LOOP", help="Folder of the loop, or the name of a scenario.")]
 
 
@@ -38,17 +42,19 @@ LoopFolder = Annotated[str, typer.Argument(metavar="LOOP", help="Folder of the l
 def demo(samples: Samples = None, seed: Seed = 0, report: ReportFile = None) -> None:
     """Run one round of the scenario home_broadband and print what came of it."""
     console.print("[bold]wheelwork demo[/]: a support line for home broadband learns to route its messages.")
-    _round("home_broadband", samples, seed, report)
+    _round("home_broadband", samples, seed, None, report)
 
 
 @app.command()
-def improve(loop: LoopFolder, samples: Samples = None, seed: Seed = 0, report: ReportFile = None) -> None:
+def improve(
+    loop: LoopFolder, samples: Samples = None, seed: Seed = 0, from_step: FromStep = None, report: ReportFile = None
+) -> None:
     """Run one round: generate, filter, train, benchmark, gate, promote.
 
     A round that was stopped or killed goes on where it was when the same command is given again. A round that
-    ended is looked up and not done anew; give another --seed for fresh samples.
+    ended is looked up and not done anew; give another --seed for fresh samples, or --from-step to do it again.
     """
-    _round(loop, samples, seed, report)
+    _round(loop, samples, seed, from_step, report)
 
 
 app.command()(generate)
@@ -165,7 +171,7 @@ def models_path(name: Annotated[str, typer.Argument(help="A name, folder, .gguf 
     print(files.folder)
 
 
-def _round(ref: str, samples: int | None, seed: int, report: Path | None) -> None:
+def _round(ref: str, samples: int | None, seed: int, from_step: Step | None, report: Path | None) -> None:
     """One round in this process, on the services of `wheelwork up` if they run, else on a server of its own."""
     from .core.loops import find_loop, load_loop
     from .core.models.store import ModelStore
@@ -182,7 +188,7 @@ def _round(ref: str, samples: int | None, seed: int, report: Path | None) -> Non
         from .core.report import show
         from .flows.improve import improve as flow
     console.print(f"state in {home()}", style="dim")
-    outcome = flow(str(folder), samples=samples, seed=seed)
+    outcome = flow(str(folder), samples=samples, seed=seed, from_step=from_step)
     show(outcome, Console(highlight=False))
     if report is not None:
         write_text(report, outcome.model_dump_json(indent=2) + "\n")

@@ -13,6 +13,7 @@ from ..core.artifacts import Artifact, ArtifactStore
 from ..core.digests import digest_of
 from ..core.errors import DependencyError
 from ..core.rounds import Site, StepTime
+from ..core.steps import Step, from_step
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -56,10 +57,14 @@ RETRIED: dict[str, Any] = {
 
 
 class Steps:
-    """Runs the steps of one round and remembers how long each took and whether it was there already."""
+    """Runs the steps of one round and remembers how long each took and whether it was there already.
 
-    def __init__(self, site: Site) -> None:
+    The step `anew` and those that come after it are done again, whatever is kept of them.
+    """
+
+    def __init__(self, site: Site, anew: Step | None = None) -> None:
         self._site = site
+        self._anew = from_step(anew)
         self._store = ArtifactStore(site.artifacts)
         self.times: dict[str, StepTime] = {}
 
@@ -67,6 +72,8 @@ class Steps:
         """The result of a task, from its cache when every artefact that it names is still there."""
         started = time.perf_counter()
         task: Any = step
+        if task.name in self._anew:
+            task = task.with_options(refresh_cache=True)
         state = task(site=self._site, **arguments, return_state=True)
         result = state.result()
         hit = state.name == "Cached"

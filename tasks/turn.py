@@ -30,6 +30,7 @@ from ..core.rounds import (
     TrainedAdapter,
     build_report,
 )
+from ..core.steps import Step
 from ..core.workspace import explaining_disk_errors, home
 from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
 from .conclude import promote, publish, record_round
@@ -42,24 +43,26 @@ from .train import train_lora
 
 
 @contextmanager
-def opened(ref: str, samples: int | None, seed: int | None) -> Iterator["Turn"]:
+def opened(ref: str, samples: int | None, seed: int | None, from_step: Step | None = None) -> Iterator["Turn"]:
     """Open a round of the loop that `ref` names and hold the loop's lock until it ends.
+
+    What is kept of the steps from `from_step` on is not looked up.
 
     Raises BusyError when another round of the loop is running here, and what `load_loop` raises.
     """
     loop = load_loop(find_loop(ref), Overrides(samples=samples, seed=seed))
     site = Site(loop=loop.folder, home=home())
     with _alone(loop.name, site):
-        yield Turn(loop, site, seed)
+        yield Turn(loop, site, seed, from_step)
 
 
 class Turn:
     """The steps of one round, in order; each is a Prefect task that is looked up before it is done."""
 
-    def __init__(self, loop: Loop, site: Site, seed: int | None) -> None:
+    def __init__(self, loop: Loop, site: Site, seed: int | None, from_step: Step | None = None) -> None:
         self._loop = loop
         self._site = site
-        self._steps = Steps(site)
+        self._steps = Steps(site, from_step)
         self._tracking = Tracking(loop.name, site.home)
         self._base = self._model(loop.settings.model)
         self._engine = loop.engine_for(self._base).fingerprint(self._base)

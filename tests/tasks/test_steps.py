@@ -138,6 +138,20 @@ class TestRunning:
         in_a_flow(lambda: (Steps(site).run(make, text="x"), Steps(site).run(make, text="y")))
         assert len(runs) == 2
 
+    def test_a_step_and_those_after_it_are_done_again_when_asked(self, site: Site) -> None:
+        (train, trained), (benchmark, measured), (sift, sifted) = map(counting, ("train", "benchmark", "filter"))
+        for anew in (None, "train", None):
+
+            def turn(anew: Any = anew) -> Steps:
+                steps = Steps(site, anew)
+                for step in (sift, train, benchmark):
+                    steps.run(step, text="x")
+                return steps
+
+            steps = in_a_flow(turn)
+        assert (len(sifted), len(trained), len(measured)) == (1, 2, 2)
+        assert {time.cache for time in steps.times.values()} == {"hit"}  # what was done again is kept in turn
+
     @pytest.mark.parametrize("harm", ["gone", "altered"])
     def test_a_result_whose_artefact_is_lost_is_made_anew_and_kept(self, site: Site, harm: str) -> None:
         make, runs = counting(f"lost-{harm}")
