@@ -15,7 +15,7 @@ from .progress import progress
 from .steps import cached
 
 
-@task(**cached("train", version=2))
+@task(**cached("train", version=3))
 def train_lora(
     site: Site, kept: Artifact, rehearsal: Artifact, seeds: str, prompts: str, base: str, training: Training, seed: int
 ) -> TrainedAdapter:

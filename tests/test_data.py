@@ -13,7 +13,7 @@ import yaml
 from wheelwork.core.text import normalised, words
 
 FOLDER = Path(__file__).parents[1] / "scenarios" / "home_broadband"
-LABELLED = {"seeds.jsonl": 8, "holdout.jsonl": 25, "drift.jsonl": 10}  # rows of each label, at least
+LABELLED = {"seeds.jsonl": 8, "holdout.jsonl": 25, "drift.jsonl": 10, "dev.jsonl": 15}  # rows of each label, at least
 GENERAL = ("retention.jsonl", "rehearsal.jsonl")
 FILES = (*LABELLED, *GENERAL)
 LABELS: dict[str, str] = yaml.safe_load((FOLDER / "labels.yaml").read_text(encoding="utf-8"))
@@ -81,7 +81,7 @@ def test_no_text_stands_twice() -> None:
 
 
 def test_labels_take_turns_where_the_first_rows_may_stand_for_all() -> None:
-    for file in ("holdout.jsonl", "drift.jsonl"):
+    for file in ("holdout.jsonl", "drift.jsonl", "dev.jsonl"):
         labels = [row["label"] for row in rows(file)]
         assert set(labels[: len(LABELS)]) == set(LABELS)
 

@@ -18,6 +18,9 @@ class Training(Setting):
     learning_rate: float = Field(1e-3, gt=0, le=1, description="peak; rises over `warmup`, then falls to 0")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps in which the rate rises")
     weight_decay: float = Field(0.0, ge=0, le=1, description="AdamW weight decay")
+    noise: float = Field(
+        0.12, ge=0, lt=1, description="share of a labelled message's words left out, others in each epoch; 0: as it is"
+    )
     epochs: int = Field(6, ge=1, le=100, description="passes over the samples")
     batch_size: int = Field(8, ge=1, le=4096, description="samples in a step")
     max_length: int = Field(1024, ge=16, description="longest sample in tokens; longer ones are left out, counted")

@@ -7,14 +7,13 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from peft import LoraConfig, get_peft_model
-from torch.utils.data import Dataset
 
 from ..digests import SHORT, digest_of
 from ..errors import DataError, ModelError
@@ -23,8 +22,9 @@ from ..models.store import ModelFiles
 from ..samples import Sample
 from ..workspace import writing
 from .checkpoints import explaining_write_errors, last_checkpoint
+from .lessons import Course
 from .losses import Row, keeping_losses, learning_losses
-from .packing import Encoded, alone, encode, pack, packing_holds
+from .packing import Encoded, alone, pack, packing_holds
 from .settings import Training
 from .trained import Trained
 
@@ -53,7 +53,8 @@ def train_adapter(
     longer a number, or the memory is too small; WorkspaceError when the disk is full.
     """
     with quiet_transformers():
-        encoded, too_long = _encoded(samples, base, settings)
+        course = _course(samples, base, settings, seed)
+        encoded = course.lessons
         identity = digest_of([base.digest, settings.model_dump(mode="json"), seed, [asdict(one) for one in encoded]])
         work = checkpoints / f"training-{identity[:SHORT]}"
         transformers.set_seed(seed)  # before the adapter's random A matrices
@@ -61,8 +62,8 @@ def train_adapter(
         packed = _packs(network, base, encoded)
         trainer = PackingTrainer(
             model=network,
-            args=_arguments(settings, len(encoded), work, seed),
-            train_dataset=_Rows(_balanced(encoded)),
+            args=_arguments(settings, len(course), work, seed),
+            train_dataset=course,
             data_collator=_together if packed else _one_by_one,
             callbacks=[_Curve(on_step)],
         )
@@ -79,7 +80,7 @@ def train_adapter(
     tokens = sum(len(one) for one in encoded) * settings.epochs
     return Trained(
         samples=len(encoded),
-        too_long=too_long,
+        too_long=course.too_long,
         tokens=tokens,
         seconds=seconds,
         tokens_per_second=tokens * (1 - first / len(losses)) / seconds,
@@ -123,22 +124,15 @@ def _parts(batch: Sequence[Encoded]) -> dict[str, list[Encoded]]:
     }
 
 
-def _encoded(samples: Sequence[Sample], base: ModelFiles, settings: Training) -> tuple[list[Encoded], int]:
+def _course(samples: Sequence[Sample], base: ModelFiles, settings: Training, seed: int) -> Course:
     tokenizer = transformers.AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
-    encoded, too_long = encode(samples, tokenizer, settings.max_length)
-    if not encoded:
+    course = Course(samples, tokenizer, settings, seed)
+    if not len(course):
         raise DataError(
-            f"no sample of {len(samples)} is left to train on ({too_long} too long); loosen the funnel or raise "
+            f"no sample of {len(samples)} is left to train on ({course.too_long} too long); loosen the funnel or raise "
             "`train.max_length`"
         )
-    return encoded, too_long
-
-
-def _balanced(encoded: Sequence[Encoded]) -> list[Encoded]:
-    """Weights that average 1 over the completion tokens of the training: the learning rate keeps its meaning."""
-    tokens = sum(len(one.completion) for one in encoded)
-    mean = sum(one.weight * len(one.completion) for one in encoded) / tokens
-    return [replace(one, weight=one.weight / mean) for one in encoded]
+    return course
 
 
 def _packs(network: Any, base: ModelFiles, encoded: Sequence[Encoded]) -> bool:
@@ -176,17 +170,6 @@ def _explaining_memory(base: ModelFiles) -> Iterator[None]:
         raise
 
 
-class _Rows(Dataset[Encoded]):
-    def __init__(self, rows: Sequence[Encoded]) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> Encoded:
-        return self._rows[index]
-
-
 class _Curve(transformers.TrainerCallback):  # type: ignore[misc]
     """Hands each step's loss on as it is logged."""
 
@@ -219,12 +202,13 @@ def _with_adapter(base: ModelFiles, settings: Training) -> Any:
         raise ModelError(f"{base.name}: LoRA does not fit `train.targets` {settings.targets}: {error}") from error
 
 
-def _arguments(settings: Training, rows: int, checkpoints: Path, seed: int) -> Any:
-    steps = math.ceil(rows / settings.batch_size) * settings.epochs
+def _arguments(settings: Training, lessons: int, checkpoints: Path, seed: int) -> Any:
+    steps = math.ceil(lessons / settings.batch_size)
     return transformers.TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=settings.batch_size,
-        num_train_epochs=settings.epochs,
+        num_train_epochs=1,  # the course holds all of them, in their order
+        train_sampling_strategy="sequential",
         learning_rate=settings.learning_rate,
         lr_scheduler_type="linear",
         warmup_steps=round(steps * settings.warmup),

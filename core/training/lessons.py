@@ -1,0 +1,79 @@
+"""What a training reads, in order: every epoch of it, each in another order and with other slips of the pen."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from ..samples import REHEARSAL, Sample
+from .noise import as_typed
+from .packing import Encoded, encode
+from .settings import Training
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One answer to learn, and the sample to read anew, with noise, each time."""
+
+    encoded: Encoded
+    noisy: Sample | None
+
+
+class Course(Dataset[Encoded]):
+    """All epochs as one sequence: the same for the same seed, wherever in it a training goes on."""
+
+    def __init__(self, samples: Iterable[Sample], tokenizer: Any, settings: Training, seed: int) -> None:
+        self._tokenizer = tokenizer
+        self._settings = settings
+        self._seed = seed
+        self.too_long = 0  # samples left out
+        lessons: list[Lesson] = []
+        for sample in samples:
+            encoded, too_long = encode([sample], tokenizer, settings.max_length)
+            lessons.extend(Lesson(one, sample if _takes_noise(sample) else None) for one in encoded)
+            self.too_long += too_long
+        self._lessons = _balanced(lessons)
+        shuffled = torch.Generator().manual_seed(seed)
+        orders = [torch.randperm(len(lessons), generator=shuffled) for _ in range(settings.epochs)]
+        self._order: list[int] = torch.cat(orders).tolist()
+
+    @property
+    def lessons(self) -> list[Encoded]:
+        """What one epoch holds, without noise."""
+        return [lesson.encoded for lesson in self._lessons]
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, position: int) -> Encoded:
+        lesson = self._lessons[self._order[position]]
+        if lesson.noisy is None or not self._settings.noise:
+            return lesson.encoded
+        typed = self._typed(lesson.noisy, random.Random(f"{self._seed}-{position}"))
+        again, _ = encode([typed], self._tokenizer, self._settings.max_length)
+        for one in again:
+            return replace(one, weight=lesson.encoded.weight)
+        return lesson.encoded  # a slip of the pen has made it too long
+
+    def _typed(self, sample: Sample, draw: random.Random) -> Sample:
+        turns = []
+        for turn in sample.messages:
+            content = as_typed(turn.content, self._settings.noise, draw) if turn.role == "user" else turn.content
+            turns.append(turn.model_copy(update={"content": content}))
+        return sample.model_copy(update={"messages": tuple(turns)})
+
+
+def _takes_noise(sample: Sample) -> bool:
+    """Whether the answer outlives a lost word, as a label does; in other tasks it may hang on any of them."""
+    answers = sum(turn.role == "assistant" for turn in sample.messages)
+    return sample.label is not None and sample.task != REHEARSAL and answers == 1
+
+
+def _balanced(lessons: Sequence[Lesson]) -> list[Lesson]:
+    """Weights that average 1 over the completion tokens of the training: the learning rate keeps its meaning."""
+    tokens = sum(len(one.encoded.completion) for one in lessons)
+    whole = sum(one.encoded.weight * len(one.encoded.completion) for one in lessons)
+    return [replace(one, encoded=replace(one.encoded, weight=one.encoded.weight * tokens / whole)) for one in lessons]
