@@ -20,6 +20,7 @@ from .fitting import Present
 from .versions import Entry, Mark, View, category_of
 
 LOOKED_AT = 3  # entries for each one wanted: what else is there when some do not fit any more
+LOWEST, HIGHEST = 0.5, 1.5  # how much likelier a score makes a sample: three times at most
 
 Load = Callable[[Iterable[Entry]], Iterable[Sample]]
 
@@ -28,7 +29,7 @@ class Replay(Setting):
     """How many old samples a round trains on again, and which."""
 
     share: float = Field(0.15, ge=0, le=0.9, description="share of old samples among old and new ones; 0: none")
-    by: str = Field("label_margin", description="score that makes a sample likelier; one without it is in the middle")
+    by: str = Field("label_margin", description="score that makes a sample likelier; unknown is in the middle")
     half_life: float = Field(8.0, gt=0, description="rounds after which a sample is half as likely")
     weight: float = Field(1.0, gt=0, le=100, description="how much an old sample counts beside a new one")
     marked: tuple[Mark, ...] = Field(
@@ -52,7 +53,8 @@ class Replay(Setting):
         favour = _favour({entry.id: entry.scores[self.by] for entry in entries if self.by in entry.scores})
 
         def key(entry: Entry) -> tuple[float, str]:
-            weight = favour.get(entry.id, 1.0) * 0.5 ** ((now - entry.ordinal) / self.half_life)
+            middle = HIGHEST if entry.origin == "feedback" else 1.0  # a person's own words need no score
+            weight = favour.get(entry.id, middle) * 0.5 ** ((now - entry.ordinal) / self.half_life)
             return (-log(_uniform(seed, entry.id)) / max(weight, 1e-300), entry.id)
 
         return sorted(entries, key=key)
@@ -121,11 +123,11 @@ def draw(
 
 
 def _favour(scores: Mapping[str, float]) -> dict[str, float]:
-    """Weights from 0.5 for the lowest score to 1.5 for the highest, by rank: scores of any scale, outliers too."""
+    """Weights from LOWEST for the lowest score to HIGHEST for the highest, by rank: any scale and outliers will do."""
     values = sorted(set(scores.values()))
     if len(values) < 2:
         return {}
-    place = {value: 0.5 + rank / (len(values) - 1) for rank, value in enumerate(values)}
+    place = {value: LOWEST + (HIGHEST - LOWEST) * rank / (len(values) - 1) for rank, value in enumerate(values)}
     return {id: place[value] for id, value in scores.items()}
 
 
