@@ -137,12 +137,16 @@ class Pool:
             return self._write("undo", self.view(self.read(head).parent), head, why=f"back from {head[:12]}")
 
     def _line_of(self, change: Version) -> Line | None:
-        """The line of a round that made just this change, if that is part of the present version."""
+        """The line of the round that brought just this, if that is part of the present version.
+
+        What was accepted once stays so when the round is given again and judged at a later, stricter look.
+        """
         lines = {line.version: line for line in self.lines() if line.action == "round"}
-        made = (
-            digest for digest, there in self._chain(self.head()) if there.model_copy(update={"parent": None}) == change
-        )
-        return next((lines[digest] for digest in made), None)
+        for digest, there in self._chain(self.head()):
+            same = there.round and change.round and there.round.round == change.round.round
+            if same and (there.added, there.used) == (change.added, change.used) and there.mark in (None, change.mark):
+                return lines[digest]
+        return None
 
     def _commit(self, change: Version, action: Action, **told: Any) -> Line:
         view = self.view(self.head())

@@ -105,7 +105,7 @@ class View:
                 self.entries[id] = replace(self.entries[id], mark=mark)
         round_id = version.round.round if version.round else ""
         if version.round:
-            self.rounds = (*self.rounds, version.round)
+            self.rounds = (*(facts for facts in self.rounds if facts.round != round_id), version.round)
         for file in version.added:
             for sample in read(file):
                 self._add(entry_of(sample, file.digest, digest, round_id, len(self.rounds), version.mark))
