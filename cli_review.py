@@ -1,18 +1,25 @@
 """`wheelwork review`: a sheet of the last round for people, and what they decided."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from .cli_pool import LoopName
+from .core.errors import ConfigError
 from .core.workspace import home
 
+if TYPE_CHECKING:
+    from .core.pool.annotators import Tool
+
+FORMATS: "dict[str, Tool | None]" = {"sheet": None, "argilla": "argilla", "label-studio": "label-studio"}
 out = Console(highlight=False, soft_wrap=True)
 review_app = typer.Typer(help="People's look at the last round: a sheet out, decisions in.", no_args_is_help=True)
 
-Sheet = Annotated[Path, typer.Argument(metavar="FILE", help="The sheet: .csv, .tsv, .jsonl, .json or .parquet.")]
+Sheet = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The sheet, or JSON that Argilla or Label Studio exported.")
+]
 
 
 @review_app.command("export")
@@ -23,12 +30,19 @@ def export_(
     by: Annotated[str, typer.Option(help="Score by which rows are uncertain: the smallest first.")] = "label_margin",
     reviewer: Annotated[list[str] | None, typer.Option(help="A column for this person; repeat.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random half.")] = 0,
+    format: Annotated[str, typer.Option(help="sheet, argilla or label-studio; the last two are .json.")] = "sheet",
 ) -> None:
     """Write rows of the last round for people to decide on: half at random, half the most uncertain."""
     from .core.pool.lookup import find_pool
     from .core.pool.reviewing import write_review
+    from .core.text import nearest
 
-    rows = write_review(find_pool(home(), loop).pool, to, n, by, reviewer or [], seed)
+    if format not in FORMATS:
+        raise ConfigError(f"--format {format}: there is no such format; {nearest(format, FORMATS)}")
+    if reviewer and format != "sheet":
+        raise ConfigError(f"--reviewer goes with a sheet; {format} knows by itself who answered")
+    pool = find_pool(home(), loop).pool
+    rows = write_review(pool, to, n, by, reviewer or [], seed, FORMATS[format])
     out.print(f"{to}: {rows} rows. Write accept or reject under `decision`, or a better text or answer under `new_…`.")
     out.print(f"Then: wheelwork review import {loop} {to}")
 

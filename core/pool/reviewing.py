@@ -7,9 +7,10 @@ from typing import NamedTuple
 from ..errors import DataError
 from ..loops import load_loop
 from .agreement import PairAgreement, pairwise_agreement
+from .annotators import Tool
 from .log import Line
 from .lookup import version_of
-from .sheet import Outcome, choose, read_sheet, settle, sheet_rows, write_sheet
+from .sheet import Outcome, choose, read_sheet, settle, sheet_rows, write_records, write_sheet
 from .store import Pool
 from .versions import Added, Version
 
@@ -22,16 +23,31 @@ class Reviewed(NamedTuple):
     line: Line | None
 
 
-def write_review(pool: Pool, path: Path, count: int, by: str, reviewers: Sequence[str], seed: int) -> int:
-    """Write a sheet of the last round and return its rows. Raises DataError when that round brought nothing new."""
+def write_review(
+    pool: Pool,
+    path: Path,
+    count: int,
+    by: str,
+    reviewers: Sequence[str] = (),
+    seed: int = 0,
+    tool: Tool | None = None,
+) -> int:
+    """Write a sheet of the last round and return its rows; with `tool`, the records of an annotation tool instead.
+
+    Raises DataError when that round brought nothing new.
+    """
     view = pool.view(version_of(pool, None))
     chosen = choose(view, count, by, seed)
     if not chosen:
         last = view.rounds[-1].round if view.rounds else "(none)"
         raise DataError(f"the pool of `{pool.loop}`: its last round, {last}, brought nothing new; run another seed")
     samples = {sample.id: sample for sample in pool.samples(one.entry for one in chosen)}
-    write_sheet(path, sheet_rows(chosen, samples, by), reviewers)
-    return len(chosen)
+    rows = sheet_rows(chosen, samples, by)
+    if tool is None:
+        write_sheet(path, rows, reviewers)
+    else:
+        write_records(path, rows, tool)
+    return len(rows)
 
 
 def take_in(pool: Pool, folder: Path, path: Path) -> Reviewed:

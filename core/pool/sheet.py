@@ -4,6 +4,7 @@ A sheet is any table that `rows` writes. People fill in `decision` (accept or re
 `decision.NAME`), or correct a row under `new_text` and `new_answer`; what they leave empty changes nothing.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf
@@ -19,13 +20,12 @@ from ..labelled import require_known
 from ..rows import Row, naming, not_empty, read_rows, write_rows
 from ..samples import Message, Sample
 from ..text import nearest
+from ..workspace import write_text
+from .annotators import DECISION, DECISIONS, INTERFACE, WRITTEN, Tool, unwrapped, wrapped
 from .fitting import Present
 from .versions import Entry, View
 
-DECISION = "decision"
 SHOWN = ("id", "before", "text", "answer", "chosen", "score")
-WRITTEN = ("new_text", "new_answer", "note")
-DECISIONS = ("accept", "reject")
 
 
 class Chosen(NamedTuple):
@@ -99,12 +99,22 @@ def write_sheet(path: Path, rows: Iterable[Row], reviewers: Sequence[str] = ()) 
     write_rows(path, ({**row, **empty} for row in rows), schema)
 
 
+def write_records(path: Path, rows: Iterable[Row], tool: Tool) -> None:
+    """Write the sheet as JSON for an annotation tool; for Label Studio its interface stands beside it as .xml."""
+    if path.suffix.lower() != ".json":
+        raise DataError(f"{path}: {tool} reads JSON; give the file a name that ends in .json")
+    records = list(wrapped(rows, tool))
+    write_text(path, json.dumps(records, ensure_ascii=False, indent=1) + "\n")
+    if tool == "label-studio":
+        write_text(path.with_suffix(".xml"), INTERFACE)
+
+
 def read_sheet(path: Path) -> list[Decided]:
-    """The decisions of a sheet. Raises DataError naming file and line for a decision or an id that is none."""
+    """The decisions of a sheet, or of what Argilla or Label Studio exports. Raises DataError naming file and line for a decision or an id that is none."""
     decided = []
     for line, row in not_empty(path, read_rows(path)):
         with naming(path, line):
-            decided.append(_read(line, row))
+            decided.append(_read(line, unwrapped(row)))
     twice = [id for id, count in Counter(row.id for row in decided).items() if count > 1]
     if twice:
         raise DataError(f"{path}: the id {twice[0]} stands in more than one row; keep one of them")
