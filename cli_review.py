@@ -17,9 +17,7 @@ FORMATS: "dict[str, Tool | None]" = {"sheet": None, "argilla": "argilla", "label
 out = Console(highlight=False, soft_wrap=True)
 review_app = typer.Typer(help="People's look at the last round: a sheet out, decisions in.", no_args_is_help=True)
 
-Sheet = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The sheet, or JSON that Argilla or Label Studio exported.")
-]
+Sheet = Annotated[Path, typer.Argument(metavar="FILE", help="The sheet, or what Argilla or Label Studio exported.")]
 
 
 @review_app.command("export")

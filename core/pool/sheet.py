@@ -110,7 +110,10 @@ def write_records(path: Path, rows: Iterable[Row], tool: Tool) -> None:
 
 
 def read_sheet(path: Path) -> list[Decided]:
-    """The decisions of a sheet, or of what Argilla or Label Studio exports. Raises DataError naming file and line for a decision or an id that is none."""
+    """The decisions of a sheet, or of what Argilla or Label Studio exports.
+
+    Raises DataError naming file and line for a decision or an id that is none.
+    """
     decided = []
     for line, row in not_empty(path, read_rows(path)):
         with naming(path, line):

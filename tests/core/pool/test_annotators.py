@@ -130,5 +130,5 @@ def test_a_damaged_record_is_told_with_its_row(tmp_path: Path, broken: dict[str,
 
 
 def test_a_name_that_is_not_json_is_refused(pool: Pool, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="argilla reads JSON; give the file a name that ends in .json"):
+    with pytest.raises(DataError, match=r"argilla reads JSON; give the file a name that ends in \.json"):
         write_review(pool, tmp_path / "out.csv", 6, "label_margin", tool="argilla")
