@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from .cli_generate import generate
+from .cli_pool import pool_app
+from .cli_review import review_app
 from .core.errors import WheelworkError
 from .core.steps import Step
 from .core.workspace import home, write_text
@@ -27,6 +29,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="The model store: what is there, fetch it, where it lies.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+app.add_typer(pool_app, name="pool")
+app.add_typer(review_app, name="review")
 console = Console(stderr=True, highlight=False)
 
 Samples = Annotated[int | None, typer.Option(min=0, help="How many samples to ask the teacher for.")]

@@ -93,10 +93,12 @@ def generate(
 
 
 def _of_loop(ref: str, n: int | None) -> "tuple[Material, Teachers]":
-    from .core.loops import Overrides, find_loop, load_loop
+    from .core.loops import Overrides, load_loop
+    from .core.pool.lookup import find_pool
     from .core.teaching import Teachers, unresolved
 
-    loop = load_loop(find_loop(ref), Overrides(samples=n))
+    found = find_pool(home(), ref)
+    loop = load_loop(found.folder, Overrides(samples=n), found.pool.excluded())  # an excluded seed is no example
     resolve = unresolved
     if any(teacher.kind == "block" for teacher in loop.settings.teachers("writer")):
         from .blocks.environment import prepare

@@ -96,6 +96,14 @@ class ArtifactStore:
                 shutil.copyfile(file, copy)  # not copytree: its errors hide that the disk is full
             return self._publish(made, "folders", "", rows=0)
 
+    def samples_at(self, digest: str, rows: int) -> Artifact:
+        """The reference to samples of this digest in this store, wherever the store lies now; nothing is read."""
+        return Artifact(uri=self._uri("samples", digest, ".parquet"), digest=digest, rows=rows)
+
+    def json_at(self, digest: str) -> Artifact:
+        """The reference to JSON of this digest in this store; nothing is read."""
+        return Artifact(uri=self._uri("bytes", digest, ".json"), digest=digest)
+
     def samples(self, artifact: Artifact) -> Iterator[Sample]:
         """Stream the samples of an artefact; memory does not grow with rows."""
         with _verified(artifact) as stream:
@@ -142,7 +150,7 @@ class ArtifactStore:
 
     def _publish(self, made: Path, kind: str, suffix: str, rows: int) -> Artifact:
         digest = digest_folder(made) if made.is_dir() else digest_file(made)
-        uri = f"{self.root}/{kind}/{digest[:2]}/{digest}{suffix}"
+        uri = self._uri(kind, digest, suffix)
         fs, target = _place(uri)
         if _is_local(fs):
             _settle(made, Path(target), digest)
@@ -150,6 +158,9 @@ class ArtifactStore:
             with _reaching(uri, "the artefact store has no such place; create it, or check the address"):
                 _upload(fs, made, f"{_place(self.root)[1]}/.tmp/{uuid.uuid4().hex}", target, digest)
         return Artifact(uri=uri, digest=digest, rows=rows)
+
+    def _uri(self, kind: str, digest: str, suffix: str) -> str:
+        return f"{self.root}/{kind}/{digest[:2]}/{digest}{suffix}"
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`loop.yaml` as frozen settings: one object for the file, the form, the log and the code."""
 
 from collections import Counter
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +24,8 @@ from .generation.tasks import AnyTask
 from .generation.writing import Writing
 from .labelled import refuse_leaks
 from .models.store import ModelFiles, ModelStore
+from .pool.fitting import Present
+from .pool.replay import Replay
 from .quality.funnel import Funnel
 from .rows import read_rows
 from .settings import Setting, parse, read_yaml
@@ -39,6 +42,7 @@ class LoopSettings(Setting):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$", description="letters, digits, _ and -")
     description: str = Field("", description="one line for people")
+    license: str = Field("unknown", description="licence of the seeds and documents, for the card of an exported pool")
     language: str = Field("en", min_length=2, max_length=8, description="language of the templates")
     task: AnyTask = Field(description="what the model is to do")
     acknowledge: tuple[Acknowledged, ...] = Field(
@@ -57,6 +61,7 @@ class LoopSettings(Setting):
     suites: dict[str, SuiteSettings] = Field(min_length=1, description="name → fixed benchmark set")
     generate: Generation = Field(Generation(), description="how samples are written")
     funnel: Funnel = Field(Funnel(), description="what is thrown away")
+    replay: Replay = Field(Replay(), description="which samples of earlier rounds are trained on again")
     train: Training = Field(Training(), description="how the adapter is trained")
     gate: GateSettings = Field(GateSettings(), description="when a candidate is better")
 
@@ -85,9 +90,12 @@ class LoopSettings(Setting):
 
 
 class Loop:
-    """A loop read from its folder: what samples are made from, suites and rehearsal, checked against each other."""
+    """A loop read from its folder: what samples are made from, suites and rehearsal, checked against each other.
 
-    def __init__(self, folder: Path, settings: LoopSettings) -> None:
+    Seeds whose ids are `excluded` from the loop's pool are left out.
+    """
+
+    def __init__(self, folder: Path, settings: LoopSettings, excluded: Collection[str] = ()) -> None:
         self.folder = folder
         self.settings = settings
         self.material = Material(
@@ -98,6 +106,7 @@ class Loop:
             language=settings.language,
             template="continue" if settings.teachers("writer")[0].kind == "embedded" else "write",
             config=folder / CONFIG,
+            excluded=excluded,
         )
         self.suites = {
             name: read_suite(name, suite, folder, tuple(self.labels)) for name, suite in settings.suites.items()
@@ -121,6 +130,12 @@ class Loop:
     @property
     def seeds(self) -> list[Example]:
         return self.material.seeds
+
+    @property
+    def present(self) -> Present:
+        """What samples of earlier rounds must fit."""
+        held_out = [item.prompt for suite in self.suites.values() for item in suite.items]
+        return Present(self.material, held_out, self.settings.funnel)
 
     @property
     def rehearsal_digest(self) -> str:
@@ -209,15 +224,20 @@ def find_loop(ref: str) -> Path:
     return Path(ref)
 
 
-def load_loop(folder: Path, overrides: Overrides | None = None) -> Loop:
-    """Read and check the loop in `folder`.
+def load_loop(folder: Path, overrides: Overrides | None = None, excluded: Collection[str] = ()) -> Loop:
+    """Read and check the loop in `folder`, without the seeds whose ids are `excluded`.
 
     Raises ConfigError, DataError or LeakError: one sentence that names the file, the line and the remedy.
     """
+    settings = (overrides or Overrides()).apply(read_settings(folder))
+    return Loop(folder.resolve(), settings, excluded)
+
+
+def read_settings(folder: Path) -> LoopSettings:
+    """The settings of the loop in `folder`, without its data. Raises ConfigError."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder; `wheelwork init {folder}` makes a loop there")
-    settings = parse(LoopSettings, read_yaml(folder / CONFIG), str(folder / CONFIG))
-    return Loop(folder.resolve(), (overrides or Overrides()).apply(settings))
+    return parse(LoopSettings, read_yaml(folder / CONFIG), str(folder / CONFIG))
 
 
 def _prompts(path: Path) -> list[LabelledText]:

@@ -122,8 +122,10 @@ def show(report: Report, console: Console) -> None:
 
 def _training_sentence(report: Report) -> str:
     train: dict[str, Any] = report.train
+    replayed = report.replay.get("samples", 0)
+    old = f", {replayed} of them replayed from the pool" if replayed else ""
     return (
-        f"Trained on {train['samples']} samples ({train['tokens']:,} tokens over all epochs) in "
+        f"Trained on {train['samples']} samples{old} ({train['tokens']:,} tokens over all epochs) in "
         f"{train['seconds']:.0f} s, {train['tokens_per_second']:.0f} tokens/s; final loss {train['final_loss']:.4f}."
     )
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from .artifacts import Artifact
 from .evaluation.gate import Decision, SuiteFigures
+from .pool.log import Line
 from .quality.funnel import FilterCount
 from .settings import Setting
 from .training.trained import Trained
@@ -45,6 +46,8 @@ class Round(Setting):
     samples: int
     champion: Champion | None
     run_id: str
+    pool: str | None  # the version of the pool that is replayed from; None: there was none
+    excluded: tuple[str, ...]  # ids that people keep out
 
 
 class Generated(Setting):
@@ -76,6 +79,15 @@ class Sifted(Setting):
     counts: tuple[FilterCount, ...]
     cells: dict[str, int]  # kept samples by cell of the plan
     examples: dict[str, tuple[str, ...]]  # reason → a few texts
+    seconds: float
+
+
+class Replayed(Setting):
+    """Samples of earlier rounds that are trained on again."""
+
+    samples: Artifact
+    ids: tuple[str, ...]  # as the pool knows them
+    passed_over: dict[str, int]  # how many of those looked at do not fit any more, by reason
     seconds: float
 
 
@@ -129,6 +141,8 @@ class Report(Setting):
     adapter: dict[str, str]
     mlflow: dict[str, str]
     gate: dict[str, Any]
+    replay: dict[str, Any]
+    pool: dict[str, Any]
 
 
 def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
@@ -152,6 +166,12 @@ def teacher_summary(waves: Sequence[Generated]) -> dict[str, Any]:
     }
 
 
+def replay_summary(round_: Round, replayed: Replayed | None) -> dict[str, Any]:
+    """How many samples of which version of the pool were trained on again, and why others were not."""
+    drawn = replayed.samples.rows if replayed else 0
+    return {"version": round_.pool, "samples": drawn, "passed_over": replayed.passed_over if replayed else {}}
+
+
 def suite_summary(figures: SuiteFigures) -> dict[str, Any]:
     """The figures of one suite under the names of the report's contract."""
     return figures.model_dump(
@@ -167,10 +187,12 @@ def build_report(
     round_: Round,
     waves: Sequence[Generated],
     sifted: Sifted,
+    replayed: Replayed | None,
     trained: TrainedAdapter,
     decision: Decision,
     steps: dict[str, StepTime],
     *,
+    pool: Line,
     adapter: dict[str, str],
     mlflow: dict[str, str],
     recording: float,
@@ -199,6 +221,8 @@ def build_report(
         adapter=adapter,
         mlflow=mlflow,
         gate={"alpha": decision.alpha, "look": decision.look},
+        replay=replay_summary(round_, replayed),
+        pool=pool.model_dump(include={"version", "accepted", "marked", "excluded"}),
     )
 
 

@@ -1,4 +1,4 @@
-"""One turn of a loop: write, sift, learn, measure, decide, promote."""
+"""One turn of a loop: write, sift, replay, learn, measure, decide, promote."""
 
 from prefect import flow
 
@@ -19,8 +19,9 @@ def improve(loop: str, samples: int | None = None, seed: int | None = None, from
     """
     with opened(loop, samples, seed, from_step) as turn:
         sifted = turn.gather()
+        replayed = turn.replay(sifted)
         rehearsed = turn.rehearse()
-        candidate = turn.train(sifted, rehearsed)
+        candidate = turn.train(sifted, replayed, rehearsed)
         results = turn.benchmark(candidate)
         decision = turn.decide(candidate, results)
-        return turn.conclude(sifted, candidate, results, decision)
+        return turn.conclude(sifted, replayed, candidate, results, decision)

@@ -11,7 +11,7 @@ from ..core.artifacts import ArtifactStore
 from ..core.evaluation.gate import Decision
 from ..core.loops import load_loop
 from ..core.report import SUITE_COLUMNS, as_markdown, funnel_rows, suite_rows
-from ..core.rounds import Generated, Report, Results, Round, Sifted, Site, TrainedAdapter, teacher_summary
+from ..core.rounds import Generated, Replayed, Report, Results, Round, Sifted, Site, TrainedAdapter, teacher_summary
 from .steps import RETRIED, recorded
 
 
@@ -21,11 +21,14 @@ def record_round(
     round_: Round,
     waves: tuple[Generated, ...],
     sifted: Sifted,
+    replayed: Replayed | None,
     trained: TrainedAdapter,
     results: Results,
 ) -> None:
     """Write parameters, figures, the loss curve, samples and answers of the round to its MLflow run."""
-    loop, store, tracking = load_loop(site.loop), ArtifactStore(site.artifacts), Tracking(round_.loop, site.home)
+    loop = load_loop(site.loop, excluded=round_.excluded)
+    store, tracking = ArtifactStore(site.artifacts), Tracking(round_.loop, site.home)
+    tables = {"kept": sifted.kept, "dropped": sifted.dropped} | ({"replayed": replayed.samples} if replayed else {})
     tracking.log(
         round_.run_id,
         params=loop.settings.model_dump(mode="json")
@@ -39,6 +42,7 @@ def record_round(
             "filter.kept": sifted.kept.rows,
             "filter.dropped": sifted.dropped.rows,
             "filter.seconds": sifted.seconds,
+            "replay.samples": replayed.samples.rows if replayed else 0,
             "train.samples": trained.training.samples,
             "train.tokens_per_second": trained.training.tokens_per_second,
             "train.seconds": trained.training.seconds,
@@ -53,12 +57,13 @@ def record_round(
         curve={"train.loss": trained.training.losses},
         tags={
             "wheelwork.data": sifted.kept.digest,
+            "wheelwork.pool": round_.pool or "",
             "wheelwork.adapter": trained.digest,
             "wheelwork.acknowledged": "; ".join(f"{fit.kind}: {reason}" for fit, reason in loop.acknowledged),
             "wheelwork.prompts": ", ".join(t.digest for t in loop.writing().templates.values()),
         },
     )
-    for name, artifact in (("kept", sifted.kept), ("dropped", sifted.dropped)):
+    for name, artifact in tables.items():
         rows = [
             {
                 "label": sample.label or "",

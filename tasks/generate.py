@@ -21,10 +21,17 @@ from .teachers import teachers_of
 
 @task(**cached("generate", version=3), **RETRIED)
 def write_samples(
-    site: Site, loop: str, round_id: str, teacher: str, wanted: dict[str, int], wave: int, seed: int
+    site: Site,
+    loop: str,
+    left_out: tuple[str, ...],
+    round_id: str,
+    teacher: str,
+    wanted: dict[str, int],
+    wave: int,
+    seed: int,
 ) -> Generated:
     """Ask the teacher for `wanted` samples by cell; each reply is kept, so that a second try asks only for the rest."""
-    read, store = load_loop(site.loop), ArtifactStore(site.artifacts)
+    read, store = load_loop(site.loop, excluded=left_out), ArtifactStore(site.artifacts)
     started = time.perf_counter()
     with ExitStack() as stack:
         teaching = teachers_of(read).open(site.cache, read.settings.generate.budget, stack)
@@ -41,10 +48,17 @@ def write_samples(
 
 @task(**cached("augment", version=1), **RETRIED)
 def vary_samples(
-    site: Site, parents: Artifact, augmentation: Augmentation, round_id: str, teacher: str, seeds: str, encoder: str
+    site: Site,
+    parents: Artifact,
+    augmentation: Augmentation,
+    left_out: tuple[str, ...],
+    round_id: str,
+    teacher: str,
+    seeds: str,
+    encoder: str,
 ) -> Generated:
     """Children of the seeds and of `parents`, each checked against its parent; `seeds` and `encoder` are digests."""
-    read, store = load_loop(site.loop), ArtifactStore(site.artifacts)
+    read, store = load_loop(site.loop, excluded=left_out), ArtifactStore(site.artifacts)
     started = time.perf_counter()
     families = [*read.material.seed_samples(), *store.samples(parents)]
     total = sum(1 for parent in families for _ in wishes(parent, augmentation))

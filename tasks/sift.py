@@ -11,6 +11,7 @@ from ..core.generation.planning import cell_of
 from ..core.loops import Loop, load_loop
 from ..core.models.encoder import Encoder
 from ..core.models.store import ModelStore
+from ..core.pool.exclusion import Exclusion
 from ..core.quality.filters import FunnelContext
 from ..core.quality.funnel import Funnel
 from ..core.quality.personal import mask
@@ -23,17 +24,30 @@ SHOWN = 3  # examples a reason
 
 @task(**cached("filter", version=3))
 def filter_samples(
-    site: Site, candidates: tuple[Artifact, ...], funnel: Funnel, seeds: str, suites: dict[str, str], encoder: str
+    site: Site,
+    candidates: tuple[Artifact, ...],
+    funnel: Funnel,
+    excluded: tuple[str, ...],
+    seeds: str,
+    suites: dict[str, str],
+    encoder: str,
 ) -> Sifted:
-    """Run the funnel over `candidates`; write kept and dropped beside each other."""
-    loop, store = load_loop(site.loop), ArtifactStore(site.artifacts)
+    """Run the funnel over `candidates`; write kept and dropped beside each other.
+
+    What people `excluded` goes before the funnel, so that it displaces nothing, and after it, where filters changed it.
+    """
+    loop, store = load_loop(site.loop, excluded=excluded), ArtifactStore(site.artifacts)
     started = time.perf_counter()
     context = FunnelContext(
         load_encoder(loop),
         seeds=[(seed.text, seed.label or "") for seed in loop.seeds],
         held_out=[item.prompt for suite in loop.suites.values() for item in suite.items],
     )
-    kept, dropped, counts = funnel.split([sample for wave in candidates for sample in store.samples(wave)], context)
+    out = Exclusion(excluded)
+    kept = out.drop([sample for wave in candidates for sample in store.samples(wave)])
+    kept, dropped, counts = funnel.split(kept, context)
+    kept = out.drop(kept)
+    dropped, counts = [*dropped, *out.dropped], [*counts, *out.counts]
     return Sifted(
         kept=store.write_samples(kept),
         dropped=store.write_samples(dropped),

@@ -17,18 +17,27 @@ from .steps import cached
 
 @task(**cached("train", version=3))
 def train_lora(
-    site: Site, kept: Artifact, rehearsal: Artifact, seeds: str, prompts: str, base: str, training: Training, seed: int
+    site: Site,
+    kept: Artifact,
+    replayed: Artifact | None,
+    rehearsal: Artifact,
+    left_out: tuple[str, ...],
+    seeds: str,
+    prompts: str,
+    base: str,
+    training: Training,
+    seed: int,
 ) -> TrainedAdapter:
-    """Train on the seeds, the kept samples and the rehearsal; a killed training goes on from its last checkpoint."""
+    """Train on seeds, kept and replayed samples and rehearsal; a killed training goes on from its last checkpoint."""
     from ..core.training.trainer import train_adapter  # torch and transformers load for seconds
 
-    loop, store = load_loop(site.loop), ArtifactStore(site.artifacts)
+    loop, store = load_loop(site.loop, excluded=left_out), ArtifactStore(site.artifacts)
     samples = loop.material.seed_samples()
-    samples.extend(store.samples(kept))
-    samples.extend(store.samples(rehearsal))
-    identity = digest_of([kept.digest, rehearsal.digest, seeds, prompts, base, training.model_dump(mode="json"), seed])[
-        :32
-    ]
+    parts = [part for part in (kept, replayed, rehearsal) if part is not None]
+    for part in parts:
+        samples.extend(store.samples(part))
+    read = [part.digest for part in parts]
+    identity = digest_of([read, seeds, prompts, base, training.model_dump(mode="json"), seed])[:32]
     work = site.cache / "training" / identity
     with progress("train", 1) as advance:
         trained = train_adapter(

@@ -18,10 +18,12 @@ from ..core.generation.augment.settings import Augmentation
 from ..core.loops import Loop, Overrides, find_loop, load_loop
 from ..core.models.encoder import ENCODING
 from ..core.models.store import ModelFiles, ModelStore
+from ..core.pool.store import Pool
 from ..core.rounds import (
     Champion,
     Generated,
     Rehearsed,
+    Replayed,
     Report,
     Results,
     Round,
@@ -29,12 +31,14 @@ from ..core.rounds import (
     Site,
     TrainedAdapter,
     build_report,
+    funnel_summary,
 )
 from ..core.steps import Step
 from ..core.workspace import explaining_disk_errors, home
 from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
 from .conclude import promote, publish, record_round
 from .generate import vary_samples, write_samples
+from .pool import draw_replay, fill_pool
 from .rehearse import answer_rehearsal
 from .sift import filter_samples
 from .steps import Steps
@@ -50,19 +54,22 @@ def opened(ref: str, samples: int | None, seed: int | None, from_step: Step | No
 
     Raises BusyError when another round of the loop is running here, and what `load_loop` raises.
     """
-    loop = load_loop(find_loop(ref), Overrides(samples=samples, seed=seed))
+    folder, overrides = find_loop(ref), Overrides(samples=samples, seed=seed)
+    loop = load_loop(folder, overrides)
     site = Site(loop=loop.folder, home=home())
     with _alone(loop.name, site):
-        yield Turn(loop, site, seed, from_step)
+        excluded = tuple(sorted(Pool(site.home, loop.name).excluded()))
+        loop = load_loop(folder, overrides, excluded) if excluded else loop
+        yield Turn(loop, site, Steps(site, from_step), seed, excluded)
 
 
 class Turn:
     """The steps of one round, in order; each is a Prefect task that is looked up before it is done."""
 
-    def __init__(self, loop: Loop, site: Site, seed: int | None, from_step: Step | None = None) -> None:
+    def __init__(self, loop: Loop, site: Site, steps: Steps, seed: int | None, excluded: tuple[str, ...] = ()) -> None:
         self._loop = loop
         self._site = site
-        self._steps = Steps(site, from_step)
+        self._steps = steps
         self._tracking = Tracking(loop.name, site.home)
         self._base = self._model(loop.settings.model)
         self._engine = loop.engine_for(self._base).fingerprint(self._base)
@@ -78,6 +85,8 @@ class Turn:
             samples=loop.settings.generate.samples,
             champion=self._tracking.champion(),
             run_id=self._tracking.open_run(round_id, {"wheelwork.suites": self._targets, "wheelwork.seed": str(seed)}),
+            pool=Pool(site.home, loop.name).drawn_by(round_id),
+            excluded=excluded,
         )
 
     def gather(self) -> Sifted:
@@ -97,6 +106,7 @@ class Turn:
             vary_samples,
             parents=sifted.kept,
             augmentation=augmentation,
+            left_out=self._loop.material.left_out,
             round_id=self.round.id,
             teacher=teachers_of(self._loop).fingerprint(),
             seeds=self._loop.material.seeds_digest,
@@ -114,6 +124,7 @@ class Turn:
         return self._steps.run(
             write_samples,
             loop=self._loop.digest,
+            left_out=self._loop.material.left_out,
             round_id=self.round.id,
             teacher=teachers_of(self._loop).fingerprint(),
             wanted=wanted,
@@ -126,19 +137,40 @@ class Turn:
             filter_samples,
             candidates=tuple(wave.samples for wave in self._waves),
             funnel=self._loop.settings.funnel,
+            excluded=self.round.excluded,
             seeds=self._loop.material.seeds_digest,
             suites=self._suites,
             encoder=self._encoder,
         )
 
+    def replay(self, sifted: Sifted) -> Replayed | None:
+        """Draw from the pool; None where there is nothing to draw, as in the first round."""
+        settings = self._loop.settings.replay
+        if self.round.pool is None or not settings.wanted(sifted.kept.rows):
+            return None
+        return self._steps.run(
+            draw_replay,
+            pool=self.round.pool,
+            fresh=sifted.kept,
+            replay=settings,
+            funnel=self._loop.settings.funnel,
+            excluded=self.round.excluded,
+            seeds=self._loop.material.seeds_digest,
+            suites=self._suites,
+            prompts=self._loop.material.prompt_digest,
+            seed=self.round.seed,
+        )
+
     def rehearse(self) -> Rehearsed:
         return self._steps.run(answer_rehearsal, prompts=self._loop.rehearsal_digest, engine=self._engine)
 
-    def train(self, sifted: Sifted, rehearsed: Rehearsed) -> TrainedAdapter:
+    def train(self, sifted: Sifted, replayed: Replayed | None, rehearsed: Rehearsed) -> TrainedAdapter:
         return self._steps.run(
             train_lora,
             kept=sifted.kept,
+            replayed=replayed.samples if replayed else None,
             rehearsal=rehearsed.samples,
+            left_out=self._loop.material.left_out,
             seeds=self._loop.material.seeds_digest,
             prompts=self._loop.material.prompt_digest,
             base=self._base.digest,
@@ -182,17 +214,19 @@ class Turn:
     def conclude(
         self,
         sifted: Sifted,
+        replayed: Replayed | None,
         candidate: TrainedAdapter,
         results: Results,
         decision: Decision,
     ) -> Report:
-        """Record the round, move the aliases as the verdict says, and return the report."""
+        """Record the round, move the aliases and fill the pool as the verdict says, and return the report."""
         started = time.perf_counter()
         record_round(
             site=self._site,
             round_=self.round,
             waves=tuple(self._waves),
             sifted=sifted,
+            replayed=replayed,
             trained=candidate,
             results=results,
         )
@@ -204,13 +238,23 @@ class Turn:
             decision=decision,
             base=self._base.digest,
         )
+        pool = fill_pool(
+            site=self._site,
+            round_=self.round,
+            funnel=funnel_summary(self._waves, sifted),
+            kept=sifted.kept,
+            used=replayed.ids if replayed else (),
+            verdict=decision.verdict,
+        )
         report = build_report(
             self.round,
             self._waves,
             sifted,
+            replayed,
             candidate,
             decision,
             self._steps.times,
+            pool=pool,
             adapter={"version": version, "digest": candidate.digest, "path": candidate.adapter.uri},
             mlflow={"run_id": self.round.run_id, "model_version": version, "url": self._run_url()},
             recording=time.perf_counter() - started,

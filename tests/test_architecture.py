@@ -11,7 +11,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NAME = "wheelwork"
-LAYERS = ("core", "blocks", "tasks", "flows", "cli_generate", "cli", "__main__")  # each may import those before it
+LAYERS = (
+    "core",
+    "blocks",
+    "tasks",
+    "flows",
+    "cli_generate",
+    "cli_pool",
+    "cli_review",
+    "cli",
+    "__main__",
+)  # each may import those before it
 DATA = ("prompts", "scenarios")  # packages that hold no code
 HEAVY = ("torch", "transformers", "prefect", "mlflow")
 LONGEST = 350

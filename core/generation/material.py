@@ -1,7 +1,7 @@
 """What samples are made from: a task, its categories, passages and seeds, read from files and checked."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -25,7 +25,8 @@ class Material:
     """The task of a loop, or of a single `wheelwork generate`, with all that its prompts are filled from.
 
     Paths are relative to `folder`; `config` is the file that a mistake in the task's settings is told of. Without
-    `seeds` there are none, and prompts have no examples. Raises ConfigError and DataError naming file and line.
+    `seeds` there are none, and prompts have no examples. `left_out` names those of the `excluded` ids that are seeds';
+    these seeds are not read. Raises ConfigError and DataError naming file and line.
     """
 
     def __init__(
@@ -38,13 +39,17 @@ class Material:
         language: str,
         template: str,
         config: Path,
+        excluded: Collection[str] = (),
     ) -> None:
         self.task = task
         self.settings = settings
         self.passages = _passages(folder, task)
         self.categories = _categories(folder, task, self.passages, config)
         self.labels = self.categories if isinstance(task, Classify) else {}
+        self.left_out: tuple[str, ...] = ()
         self.seeds = [] if seeds is None else self._read_seeds(seeds)
+        if seeds is not None:
+            self._require_every_label(seeds)
         self._seeds_name = seeds.name if seeds else ""
         self._templates = settings.templates or {template: 1.0}
         if unknown := [name for name in settings.quotas if name not in self.categories]:
@@ -60,6 +65,8 @@ class Material:
             phrases=load_phrases(language, overrides),
             language=language,
         )
+        if seeds and excluded:
+            self._leave_out(excluded, seeds)
 
     @cached_property
     def seeds_digest(self) -> str:
@@ -102,15 +109,17 @@ class Material:
 
     def seed_samples(self) -> list[Sample]:
         """The user's own examples as samples to train on."""
-        return [
-            self.writing.sample(
-                seed,
-                self.passage_text((seed.passage,) if seed.passage else ()),
-                origin="seed",
-                source=f"{self._seeds_name}:{seed.line}",
-            )
-            for seed in self.seeds
-        ]
+        return [self._seed_sample(seed) for seed in self.seeds]
+
+    def _seed_sample(self, seed: Example) -> Sample:
+        passage = self.passage_text((seed.passage,) if seed.passage else ())
+        return self.writing.sample(seed, passage, origin="seed", source=f"{self._seeds_name}:{seed.line}")
+
+    def _leave_out(self, excluded: Collection[str], path: Path) -> None:
+        ids = [sample.id for sample in self.seed_samples()]
+        self.left_out = tuple(sorted({*ids}.intersection(excluded)))
+        self.seeds = [seed for id, seed in zip(ids, self.seeds, strict=True) if id not in self.left_out]
+        self._require_every_label(path)
 
     def _passages_by_category(self) -> dict[str, list[Passage]]:
         """A category that is a document gets its own passages; any other may get each of them."""
@@ -122,11 +131,13 @@ class Material:
 
     def _read_seeds(self, path: Path) -> list[Example]:
         known = () if EVERYTHING in self.categories else self.categories
-        seeds = distinct(read_seeds(path, self.task, known, self.passages), path)
-        counts = Counter(seed.label for seed in seeds)
+        return distinct(read_seeds(path, self.task, known, self.passages), path)
+
+    def _require_every_label(self, path: Path) -> None:
+        counts = Counter(seed.label for seed in self.seeds)
         if empty := [label for label in self.labels if not counts[label]]:
-            raise DataError(f"{path}: no seed for the label `{empty[0]}`; write at least one row for each label")
-        return seeds
+            which = f" that is not excluded from the pool ({len(self.left_out)} are)" if self.left_out else ""
+            raise DataError(f"{path}: no seed for the label `{empty[0]}`{which}; write at least one row for each label")
 
 
 def _categories(folder: Path, task: AnyTask, passages: Mapping[str, Passage], where: Path) -> dict[str, str]:

@@ -39,6 +39,8 @@ REPORT = Report(
     adapter={"version": "3", "digest": "ab" * 32, "path": "/somewhere"},
     mlflow={"run_id": "r1", "model_version": "3", "url": "http://127.0.0.1:5000"},
     gate={"alpha": 0.025, "look": 1},
+    replay={"version": None, "samples": 0, "passed_over": {}},
+    pool={"version": "cd" * 32, "accepted": 80, "marked": 0, "excluded": 0},
 )
 
 

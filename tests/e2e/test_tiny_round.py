@@ -18,6 +18,7 @@ import pytest
 from mlflow import MlflowClient
 from wheelwork.core.artifacts import ArtifactStore
 from wheelwork.core.digests import digest_file
+from wheelwork.core.pool.store import Pool
 from wheelwork.core.samples import read_parquet
 from wheelwork.tests.e2e.command import Command, Ran, tiny_loop, until
 
@@ -221,6 +222,40 @@ def test_the_next_round_measures_the_champion_that_serves(undisturbed: Undisturb
 def test_no_reply_is_made_twice(undisturbed: Undisturbed) -> None:
     made = undisturbed.home.made_so_far()
     assert len(made) == len(set(made))
+
+
+# the pool
+
+
+def test_a_promoted_round_fills_the_pool_and_the_repeat_adds_nothing(undisturbed: Undisturbed, report: Report) -> None:
+    pool = Pool(undisturbed.home.command.home, "tiny")
+    first, second = pool.lines()  # of three commands
+    assert (first.round, first.why, first.before) == (report["round"], "promoted", None)
+    assert first.accepted == report["funnel"]["kept"] == report["pool"]["accepted"]
+    assert undisturbed.again[1]["pool"] == report["pool"]
+    assert (second.round, second.drawn) == (undisturbed.other[1]["round"], first.version)
+
+
+def test_the_first_round_replays_nothing_and_the_second_its_share(undisturbed: Undisturbed, report: Report) -> None:
+    assert report["replay"] == {"version": None, "samples": 0, "passed_over": {}}
+    second = undisturbed.other[1]
+    kept, replayed = second["funnel"]["kept"], second["replay"]["samples"]
+    assert second["replay"]["version"] == report["pool"]["version"] and second["cache"]["replay"] == "miss"
+    assert replayed == int(kept * 0.15 / 0.85 + 0.5) > 10
+    assert kept + 12 + replayed <= second["train"]["samples"] <= kept + 12 + replayed + REHEARSED
+    assert f"{replayed} of them replayed from the pool" in " ".join(undisturbed.other[0].out.split())
+    run = undisturbed.client.get_run(second["mlflow"]["run_id"]).data
+    assert (run.metrics["replay.samples"], run.params["replay.share"]) == (replayed, "0.15")
+    assert run.tags["wheelwork.pool"] == report["pool"]["version"]
+
+
+def test_the_verdict_decides_whether_the_second_rounds_samples_are_accepted(undisturbed: Undisturbed) -> None:
+    second = undisturbed.other[1]
+    view = Pool(undisturbed.home.command.home, "tiny").view(second["pool"]["version"])
+    marks = {entry.mark for entry in view.entries.values() if entry.first_round == second["round"]}
+    assert marks == {None if second["verdict"] == "promoted" else second["verdict"]}
+    used = {entry.id for entry in view.entries.values() if entry.last_round == second["round"] != entry.first_round}
+    assert len(used) == second["replay"]["samples"]
 
 
 # what MLflow and Prefect hold

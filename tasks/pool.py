@@ -1,0 +1,59 @@
+"""Draw old samples from the loop's pool before training; take in the new ones after the verdict."""
+
+import time
+from typing import Any
+
+from prefect import task
+
+from ..core.artifacts import Artifact, ArtifactStore
+from ..core.loops import load_loop
+from ..core.pool.log import Line
+from ..core.pool.replay import Replay, draw
+from ..core.pool.store import Pool
+from ..core.pool.versions import RoundFacts, Verdict
+from ..core.quality.funnel import Funnel
+from ..core.rounds import Replayed, Round, Site
+from .steps import RETRIED, cached, recorded
+
+
+@task(**cached("replay", version=1), **RETRIED)
+def draw_replay(
+    site: Site,
+    pool: str,
+    fresh: Artifact,
+    replay: Replay,
+    funnel: Funnel,
+    excluded: tuple[str, ...],
+    seeds: str,
+    suites: dict[str, str],
+    prompts: str,
+    seed: int,
+) -> Replayed:
+    """Samples of the version `pool` to train on beside the `fresh` ones, as they fit the loop and its suites now."""
+    started = time.perf_counter()
+    loop, store = load_loop(site.loop, excluded=excluded), ArtifactStore(site.artifacts)
+    there = Pool(site.home, loop.name)
+    drawn = draw(
+        replay,
+        there.view(pool),
+        list(store.samples(fresh)),
+        there.samples,
+        loop.present,
+        excluded=excluded,
+        seed=seed,
+    )
+    return Replayed(
+        samples=store.write_samples(drawn.samples),
+        ids=drawn.ids,
+        passed_over=drawn.passed_over,
+        seconds=time.perf_counter() - started,
+    )
+
+
+@task(**recorded("pool"), **RETRIED)
+def fill_pool(
+    site: Site, round_: Round, funnel: dict[str, Any], kept: Artifact, used: tuple[str, ...], verdict: Verdict
+) -> Line:
+    """Accept what a promoted round kept, mark what another did. Doing it twice changes nothing."""
+    facts = RoundFacts(round=round_.id, seed=round_.seed, verdict=verdict, asked=round_.samples, funnel=funnel)
+    return Pool(site.home, round_.loop).conclude_round(facts, kept, used, drawn=round_.pool)
