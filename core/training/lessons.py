@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch.utils.data import Dataset
 
 from ..samples import REHEARSAL, Sample
@@ -36,14 +35,22 @@ class Course(Dataset[Encoded]):
             lessons.extend(Lesson(one, sample if _takes_noise(sample) else None) for one in encoded)
             self.too_long += too_long
         self._lessons = _balanced(lessons)
-        shuffled = torch.Generator().manual_seed(seed)
-        orders = [torch.randperm(len(lessons), generator=shuffled) for _ in range(settings.epochs)]
-        self._order: list[int] = torch.cat(orders).tolist()
+        draw = random.Random(seed)
+        self._order: list[int] = []
+        for epoch in range(settings.epochs):
+            due = [place for place, one in enumerate(lessons) if self._due(one.encoded, place + epoch)]
+            draw.shuffle(due)
+            self._order += due
 
     @property
     def lessons(self) -> list[Encoded]:
         """What one epoch holds, without noise."""
         return [lesson.encoded for lesson in self._lessons]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all epochs, without noise."""
+        return sum(len(self._lessons[place].encoded) for place in self._order)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -57,6 +64,9 @@ class Course(Dataset[Encoded]):
         for one in again:
             return replace(one, weight=lesson.encoded.weight)
         return lesson.encoded  # a slip of the pen has made it too long
+
+    def _due(self, lesson: Encoded, turn: int) -> bool:
+        return not lesson.rehearsal or turn % self._settings.rehearse_every == 0
 
     def _typed(self, sample: Sample, draw: random.Random) -> Sample:
         turns = []

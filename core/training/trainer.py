@@ -77,13 +77,12 @@ def train_adapter(
     shutil.rmtree(work, ignore_errors=True)
     losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
     tail = losses[-max(1, len(losses) // 10) :]
-    tokens = sum(len(one) for one in encoded) * settings.epochs
     return Trained(
         samples=len(encoded),
         too_long=course.too_long,
-        tokens=tokens,
+        tokens=course.tokens,
         seconds=seconds,
-        tokens_per_second=tokens * (1 - first / len(losses)) / seconds,
+        tokens_per_second=course.tokens * (1 - first / len(losses)) / seconds,
         final_loss=sum(tail) / len(tail),
         losses=losses,
         resumed_at=first,

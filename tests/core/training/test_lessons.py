@@ -42,6 +42,16 @@ def test_every_epoch_holds_every_lesson_once_in_an_order_of_its_own(course: Call
     assert len({tuple(tuple(one.prompt) for one in epoch) for epoch in epochs}) == 4
 
 
+def test_each_rehearsal_answer_is_read_in_one_of_so_many_epochs(course: Callable[..., Course]) -> None:
+    given = [rehearsal(f"question {n}", "an answer") for n in range(9)]
+    made = course([*given, sample("message", "wifi")], Training(epochs=6, rehearse_every=3))
+    assert len(made) == 6 * (3 + 1)
+    assert made.tokens == sum(len(one) for one in read(made))
+    for start in range(0, 24, 12):  # three epochs hold each answer once
+        prompts = [one.prompt for one in read(made)[start : start + 12] if one.rehearsal]
+        assert sorted(prompts) == sorted(one.prompt for one in made.lessons if one.rehearsal)
+
+
 def test_a_labelled_message_is_read_otherwise_in_each_epoch_and_learns_the_same_label(
     course: Callable[..., Course],
 ) -> None:
