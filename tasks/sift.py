@@ -21,7 +21,7 @@ from .steps import cached
 SHOWN = 3  # examples a reason
 
 
-@task(**cached("filter", version=3))
+@task(**cached("filter", version=4))
 def filter_samples(
     site: Site, candidates: tuple[Artifact, ...], funnel: Funnel, seeds: str, suites: dict[str, str], encoder: str
 ) -> Sifted:

@@ -5,10 +5,11 @@ and 8 bytes a band (about 23 and 41 for 25 words at 0.6 and 256 permutations: 0.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -25,40 +26,59 @@ MISS_WEIGHT = 0.95  # a false candidate costs one exact check; a missed pair sta
 PAIRS_PER_ROW = 8  # candidates in a band, on average, so that a huge bucket does not become quadratic
 PLACES_AT_ONCE = 1 << 19  # of signatures that exist together
 SHINGLES_AT_ONCE = 1 << 21  # of pairs that are checked together
+PAIR_SHIFT, HASH_SHIFT = np.uint64(43), np.uint64(21)
+
+Heard = Callable[[int, int], object]
+
+
+def unheard(done: int, total: int) -> None:
+    """Hears how far a comparison is, and says nothing."""
 
 
 @dataclass(frozen=True)
 class Shingles:
-    """Sets of shingles: set i is `ids[starts[i] : starts[i + 1]]`, ascending, never empty; `hashes` is by id."""
+    """Sets of shingles: set i is `hashes[starts[i] : starts[i + 1]]`, ascending, never empty."""
 
-    ids: Ints
-    starts: Ints
     hashes: Hashes
+    starts: Ints
 
     def __len__(self) -> int:
         return len(self.starts) - 1
+
+    @classmethod
+    def joined(cls, parts: Sequence["Shingles"]) -> Self:
+        """The sets of all `parts`, one part after another."""
+        sizes = [np.zeros(1, dtype=np.int64), *(np.diff(part.starts) for part in parts)]
+        hashes = [part.hashes for part in parts] or [np.zeros(0, dtype=np.uint64)]
+        return cls(np.concatenate(hashes), np.cumsum(np.concatenate(sizes)))
 
     def take(self, sets: Ints) -> Self:
         """Only `sets`, in their order."""
         sizes = np.diff(self.starts)[sets]
         starts = np.concatenate([[0], np.cumsum(sizes)])
         places = np.repeat(self.starts[sets] - starts[:-1], sizes) + np.arange(starts[-1])
-        return type(self)(self.ids[places], starts, self.hashes)
+        return type(self)(self.hashes[places], starts)
+
+    def prints(self) -> Hashes:
+        """A hash of each set's content (sets,): equal sets, in whatever text, have equal ones."""
+        return np.add.reduceat(self.hashes, self.starts[:-1]) if len(self) else np.zeros(0, dtype=np.uint64)
 
     def jaccard(self, left: Ints, right: Ints) -> NDArray[np.float64]:
-        """Exact Jaccard similarity of each pair of sets (pairs,), in [0, 1]."""
+        """Jaccard similarity of each pair of sets (pairs,), in [0, 1]; exact but for hashes that collide."""
         sizes = np.cumsum(np.diff(self.starts)[left] + np.diff(self.starts)[right])
         cuts = np.searchsorted(sizes, np.arange(SHINGLES_AT_ONCE, sizes[-1] if len(sizes) else 0, SHINGLES_AT_ONCE))
         parts = zip(np.split(left, cuts), np.split(right, cuts), strict=True)
         return np.concatenate([self._jaccard(*part) for part in parts])
 
     def _jaccard(self, left: Ints, right: Ints) -> NDArray[np.float64]:
+        # pair and shingle in one number, which sorts fast: 21 bits for at most SHINGLES_AT_ONCE pairs, 43 of the hash;
+        # two sets of 25 then seem to share one shingle too many in one of 10^10 pairs
         both = self.take(np.concatenate([left, right]))
         sizes = np.diff(both.starts)
-        pair = np.repeat(np.tile(np.arange(len(left)), 2), sizes)
-        keys = np.sort(pair * len(self.hashes) + both.ids)
-        twice = keys[1:][keys[1:] == keys[:-1]] // len(self.hashes)
-        shared = np.bincount(twice, minlength=len(left))
+        pair = np.repeat(np.tile(np.arange(len(left), dtype=np.uint64), 2), sizes)
+        keys = np.sort((pair << PAIR_SHIFT) | (both.hashes >> HASH_SHIFT))
+        twice = keys[1:][keys[1:] == keys[:-1]] >> PAIR_SHIFT
+        shared = np.bincount(twice.astype(np.int64), minlength=len(left))
         similarity: NDArray[np.float64] = shared / (sizes[: len(left)] + sizes[len(left) :] - shared)
         return similarity
 
@@ -79,7 +99,7 @@ def shingles(texts: Sequence[str]) -> Shingles:
     hashes, ids = np.unique(grams[whole[: len(grams)]], return_inverse=True)
     rows = np.repeat(np.arange(len(texts)), lengths - WIDTH + 1)
     rows, ids = np.divmod(_ascending(rows * len(hashes) + ids), max(1, len(hashes)))
-    return Shingles(ids, np.searchsorted(rows, np.arange(len(texts) + 1)), hashes)
+    return Shingles(hashes[ids], np.searchsorted(rows, np.arange(len(texts) + 1)))
 
 
 def signatures(sets: Shingles, permutations: int) -> NDArray[np.uint32]:
@@ -90,9 +110,10 @@ def signatures(sets: Shingles, permutations: int) -> NDArray[np.uint32]:
     """
     from rensa import RMinHash
 
-    hashes, starts = sets.hashes[sets.ids], sets.starts.astype(np.uint64)
-    rows = RMinHash.digest_matrix_from_flat_token_hashes(hashes, starts, permutations, SEED).to_rows()
-    return np.array(rows, dtype=np.uint32).reshape(len(sets), permutations)
+    starts = sets.starts.astype(np.uint64)
+    rows = RMinHash.digest_matrix_from_flat_token_hashes(sets.hashes, starts, permutations, SEED).to_rows()
+    values = np.fromiter(chain.from_iterable(rows), dtype=np.uint32, count=len(sets) * permutations)
+    return values.reshape(len(sets), permutations)
 
 
 @lru_cache
@@ -116,28 +137,42 @@ def bands_for(threshold: float, permutations: int, miss_weight: float = MISS_WEI
 
 
 @dataclass(frozen=True)
+class Sketch:
+    """What is kept of a batch of texts: their shingle sets and band keys (bands, texts)."""
+
+    sets: Shingles
+    keys: Hashes
+
+    @classmethod
+    def of(cls, texts: Sequence[str], threshold: float, permutations: int) -> Self:
+        sets = shingles(texts)
+        return cls(sets, _band_keys(sets, *bands_for(threshold, permutations)))
+
+    def take(self, rows: Ints) -> Self:
+        """Only `rows`, in their order."""
+        return type(self)(self.sets.take(rows), self.keys[:, rows])
+
+
 class Sketches:
-    """Texts as distinct shingle sets (`set_of` gives the one of each text) and their band keys (bands, sets).
+    """Texts, sketched in batches, as distinct shingle sets: `set_of` (texts,) gives the one of each text.
 
     Sets are in the order of a hash of their content: what is found among them does not depend on the order of texts.
     """
 
-    sets: Shingles
-    set_of: Ints
-    keys: Hashes
-    threshold: float
+    def __init__(self, batches: Sequence[Sketch], threshold: float) -> None:
+        self._texts = Shingles.joined([batch.sets for batch in batches])
+        self._batches = batches
+        self._threshold = threshold
+        # the text that stands for each set
+        _, self._text_of, self.set_of = np.unique(self._texts.prints(), return_index=True, return_inverse=True)
 
     @classmethod
     def of(cls, texts: Sequence[str], threshold: float, permutations: int) -> Self:
-        rows = shingles(texts)
-        prints = np.add.reduceat(rows.hashes[rows.ids], rows.starts[:-1])
-        _, first, set_of = np.unique(prints, return_index=True, return_inverse=True)
-        sets = rows.take(first)
-        return cls(sets, set_of, _band_keys(sets, threshold, permutations), threshold)
+        return cls([Sketch.of(texts, threshold, permutations)], threshold)
 
     def near(self, sets: Ints, known: Ints) -> NDArray[np.bool_]:
         """Whether each of `sets` (n,) is within the threshold of one of `known`. Returns (n,)."""
-        found = np.zeros(len(self.sets), dtype=bool)
+        found = np.zeros(len(self._text_of), dtype=bool)
         found[known] = True
         sought, known = np.unique(sets), np.unique(known)
         for key, next_key in self._bands():
@@ -147,25 +182,44 @@ class Sketches:
             for rows, places in _side_by_side(key[sought], first, key[order]):
                 still = ~found[sought[rows]]
                 left, right = sought[rows[still]], order[places[still]]
-                found[left[self.sets.jaccard(left, right) >= self.threshold]] = True
+                found[left[self._alike(left, right)]] = True
         return found[sets]
 
-    def clusters(self, sets: Ints) -> Ints:
-        """A number for each of `sets` (n,), equal for those that a chain of pairs within the threshold connects."""
-        roots, sought = np.arange(len(self.sets)), np.unique(sets)
-        for key, next_key in self._bands():
+    def clusters(self, sets: Ints, heard: Heard = unheard) -> Ints:
+        """A number for each of `sets` (n,), equal for those that a chain of pairs within the threshold connects.
+
+        `heard` is told after each band how many are done, of how many.
+        """
+        roots, sought = np.arange(len(self._text_of)), np.unique(sets)
+        for done, (key, next_key) in enumerate(self._bands()):
+            heard(done, self._band_count)
             order = _crowded(sought, key[sought])
             order = order[np.lexsort((next_key[order], key[order]))]  # the most alike of a bucket stand side by side
             for rows, places in _side_by_side(key[order], np.arange(1, len(order) + 1), key[order]):
                 apart = roots[order[rows]] != roots[order[places]]
                 left, right = order[rows[apart]], order[places[apart]]
-                alike = self.sets.jaccard(left, right) >= self.threshold
+                alike = self._alike(left, right)
                 roots = _united(roots, left[alike], right[alike])
         return roots[sets]
 
+    def _alike(self, left: Ints, right: Ints) -> NDArray[np.bool_]:
+        alike: NDArray[np.bool_] = self._texts.jaccard(self._text_of[left], self._text_of[right]) >= self._threshold
+        return alike
+
+    @property
+    def _band_count(self) -> int:
+        return len(self._batches[0].keys) if self._batches else 0
+
     def _bands(self) -> Iterator[tuple[Hashes, Hashes]]:
-        for band in range(len(self.keys)):
-            yield self.keys[band], self.keys[band - 1]
+        """Each band's keys of the sets, and those of the band before it; put together when they are needed."""
+        before = self._band(-1) if self._band_count else np.zeros(0, dtype=np.uint64)
+        for band in range(self._band_count):
+            keys = self._band(band)
+            yield keys, before
+            before = keys
+
+    def _band(self, band: int) -> Hashes:
+        return np.concatenate([batch.keys[band] for batch in self._batches])[self._text_of]
 
 
 def cluster(texts: Sequence[str], threshold: float = 0.6, permutations: int = 256) -> Ints:
@@ -212,9 +266,8 @@ def _mixed(values: Hashes) -> Hashes:
     return values ^ (values >> np.uint64(31))
 
 
-def _band_keys(sets: Shingles, threshold: float, permutations: int) -> Hashes:
+def _band_keys(sets: Shingles, bands: int, rows: int) -> Hashes:
     """A hash of each set's rows of each band: (bands, sets)."""
-    bands, rows = bands_for(threshold, permutations)
     weights = _mixed(np.arange(rows, dtype=np.uint64)) | np.uint64(1)
     keys = np.empty((bands, len(sets)), dtype=np.uint64)
     step = max(1, PLACES_AT_ONCE // (bands * rows))
