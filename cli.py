@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .cli_filter import filter_
 from .cli_generate import generate
 from .core.errors import WheelworkError
 from .core.workspace import home, write_text
@@ -52,6 +53,7 @@ def improve(loop: LoopFolder, samples: Samples = None, seed: Seed = 0, report: R
 
 
 app.command()(generate)
+app.command("filter")(filter_)
 
 
 @app.command()

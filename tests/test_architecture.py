@@ -11,7 +11,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NAME = "wheelwork"
-LAYERS = ("core", "blocks", "tasks", "flows", "cli_generate", "cli", "__main__")  # each may import those before it
+LAYERS = (
+    "core",
+    "blocks",
+    "tasks",
+    "flows",
+    "cli_filter",
+    "cli_generate",
+    "cli",
+    "__main__",
+)  # each may import those before it
 DATA = ("prompts", "scenarios")  # packages that hold no code
 HEAVY = ("torch", "transformers", "prefect", "mlflow")
 LONGEST = 350
