@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .core.quality.funnel import Funnel
 
 ENCODER = "all-minilm-l6-v2"
-SMALL = 8 << 20  # bytes, below which starting processes takes longer than they save
 console = Console(stderr=True, highlight=False)
 
 
@@ -46,9 +45,9 @@ def filter_(
     OUT-stem.dropped with its reason, what cannot be read in OUT-stem.quarantined.jsonl with its line. Without --config
     rows pass rules and lose duplicates; with --seeds they must also be new and fit their label.
     """
-    from .core.parallel import cores, in_processes
+    from .core.parallel import in_processes
     from .core.quality.files.picture import check_ending, write_picture
-    from .core.quality.files.run import check_paths, filter_file
+    from .core.quality.files.run import check_paths, filter_file, processes_for
     from .core.quality.files.run import report as as_json
 
     check_paths(source, out, [path for path in (report, picture) if path is not None])
@@ -56,7 +55,7 @@ def filter_(
         check_ending(picture)
     funnel = _funnel(config, seeds is not None)
     context = _context(funnel, seeds, holdout or [], encoder)
-    processes = (workers or cores()) if source.is_file() and source.stat().st_size > SMALL else 1
+    processes = processes_for(source, workers)
     with _clearing_up(), _watching() as progress:
         each = in_processes(processes) if processes > 1 else map
         result = filter_file(source, out, funnel, context, each=each, progress=progress, examples=examples)

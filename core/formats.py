@@ -89,7 +89,8 @@ def layout_of(row: Mapping[str, Any], formats: Sequence[Format] = get_args(Forma
         columns = {ours: found[name] for ours, theirs in names for name in reversed(theirs) if name in found}
         if len(columns) == len(names):
             return Layout(format, columns)
-    known = "; or ".join(" with ".join(" | ".join(names) for names in NEEDED[f].values()) for f in formats)
+    columns_of = dict(wanted)  # the least that a format needs
+    known = "; or ".join(" with ".join(" | ".join(NEEDED[f][ours]) for ours in columns_of[f]) for f in formats)
     listed = ", ".join(f"`{name}`" for name in row) or "none"
     raise DataError(f"the columns ({listed}) are not recognised; rename them to {known}")
 

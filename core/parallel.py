@@ -50,7 +50,7 @@ def in_processes(workers: int) -> Callable[[Callable[[T], R], Iterable[T]], Iter
                     "a worker process was killed, perhaps for want of memory; run the command again with fewer workers"
                 ) from None
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(cancel_futures=True)
 
     return each
 

@@ -254,6 +254,7 @@ def _ascending(values: Ints) -> Ints:
     return distinct
 
 
+@lru_cache(1 << 16)
 def _word_hash(word: str) -> int:
     return int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 

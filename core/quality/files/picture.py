@@ -9,7 +9,7 @@ from ...errors import ConfigError
 from ...workspace import write_text
 from .run import Filtered
 
-WIDTH, LEFT, BAR, STEP, THICK, TOP = 1000, 170, 520, 58, 26, 64
+WIDTH, LEFT, BAR, STEP, THICK, TOP = 1160, 170, 560, 58, 26, 64
 KEPT, FLOW, INK, FAINT = "#2a6f97", "#d6e6ef", "#1b1f24", "#667079"
 DROPS = ("#d1495b", "#edae49", "#8d5a97", "#66a182", "#b56576", "#c98b2b", "#7d8597", "#9c6644")
 ENDINGS = (".svg", ".html", ".htm")

@@ -14,6 +14,7 @@ import pyarrow as pa
 from ...digests import digest_file
 from ...errors import ConfigError, DataError
 from ...models.progress import Progress, silent
+from ...parallel import cores
 from ...rows import Row, kind_of
 from ...samples import SCHEMA, Sample, to_row
 from ...settings import Setting
@@ -28,6 +29,7 @@ from .source import FileBatch, SourceFile
 from .writing import json_text, rows_of, writing_rows
 
 SHOWN = 120  # characters of an example
+SMALL = 8 << 20  # bytes of a file that one process has read before others have started
 COMPLAINTS = 3  # quarantined rows that are told
 
 
@@ -77,6 +79,11 @@ def standalone(with_seeds: bool) -> Funnel:
         NearDuplicates(threshold=0.5),
     )
     return Funnel(filters=(*alone, Novelty(), LabelAgreement()) if with_seeds else alone)
+
+
+def processes_for(source: Path, asked: int | None = None) -> int:
+    """How many processes a file is worth: `asked`, or one for each core, but one where starting them takes longer."""
+    return (asked or cores()) if source.is_file() and source.stat().st_size > SMALL else 1
 
 
 def needs(funnel: Funnel) -> dict[Need, str]:

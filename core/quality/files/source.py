@@ -45,9 +45,12 @@ class RowReader:
             label=label,
             origin="import",
             source=source,
-            controls=_texts(row.get("controls")),
-            scores=_numbers(row.get("scores")) | _numbers({name: row.get(name) for name in self.scored}),
+            controls=_texts(row["controls"]) if "controls" in row else {},
+            scores=self._scores(row) if self.scored or "scores" in row else {},
         )
+
+    def _scores(self, row: Row) -> dict[str, float]:
+        return _numbers(row.get("scores")) | _numbers({name: row.get(name) for name in self.scored})
 
 
 @dataclass(frozen=True)
