@@ -16,8 +16,9 @@ DECODER, SPACES = json.JSONDecoder(), re.compile(r"[ \t\r\n]*")
 class JsonList:
     """The texts of the elements of one JSON array, without reading it whole."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, chunk: int = CHUNK) -> None:
         self._path = path
+        self._chunk = chunk
         self._text, self._at, self._ended = "", 0, False
         self._indent: str | None = None  # what stands before the next element in its line, if that is only space
 
@@ -76,7 +77,7 @@ class JsonList:
         while not self._is_long() and self._more():
             pass
         end = len(self._text)
-        while self._stream.read(CHUNK):
+        while self._stream.read(self._chunk):
             pass
         self._ended = True
         return end
@@ -93,7 +94,7 @@ class JsonList:
         if self._ended:
             return False
         left = self._text[self._at :]
-        new = self._stream.read(max(CHUNK, len(left)))  # twice as much each time, or a long row costs its square
+        new = self._stream.read(max(self._chunk, len(left)))  # twice as much each time, or a long row costs its square
         self._text, self._at, self._ended = left + new, 0, not new
         return bool(new)
 
