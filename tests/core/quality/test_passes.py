@@ -1,6 +1,7 @@
 """Filters over batches: whatever the batches, and in however many processes, the answer is that of one batch."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def context(encoder: FakeEncoder | None = None) -> FunnelContext:
 def judged(funnel: Funnel, samples: Sequence[Sample], cuts: Sequence[int], **how: Any) -> list[Sample]:
     """Every sample as the funnel leaves it, when the batches end at `cuts`."""
     places = [0, *sorted(cut % (len(samples) + 1) for cut in cuts), len(samples)]
-    batches = [Given(samples[start:end]) for start, end in zip(places, places[1:], strict=False)]
+    batches = [Given(samples[start:end]) for start, end in pairwise(places)]
     verdicts, _ = funnel.judge(batches, context(), **how)
     return [
         rounded(one)
