@@ -17,7 +17,8 @@ from ..samples import Sample
 from ..settings import Setting
 from ..text import normalised
 from .filters import FunnelContext, Judgements
-from .sketches import Heard, Ints, Sketch, Sketches, unheard
+from .shingles import Ints
+from .sketches import Heard, Sketch, Sketches, unheard
 
 Keep = Literal["first", "best"]
 Ranks = NDArray[np.float64]

@@ -11,8 +11,9 @@ from ..samples import Sample
 from ..settings import Setting
 from .duplicates import ExactDuplicates, NearDuplicates
 from .filters import FunnelContext, LabelAgreement, Novelty, Rules
-from .passes import MOST_FILTERS, ROWS, Batch, Each, Verdict, as_judged, judge_all
+from .passes import MOST_FILTERS, ROWS, Each, judge_all
 from .personal.filter import PersonalData
+from .verdicts import Batch, Verdict, as_judged
 
 Filter = Annotated[
     Rules | PersonalData | ExactDuplicates | NearDuplicates | Novelty | LabelAgreement, Field(discriminator="kind")

@@ -22,8 +22,9 @@ from ...workspace import scratch_in
 from ..duplicates import ExactDuplicates, NearDuplicates, OneOfAlike
 from ..filters import FunnelContext, LabelAgreement, Need, Novelty, Rules
 from ..funnel import FilterCount, Funnel
-from ..passes import Each, Verdict, as_judged
+from ..passes import Each
 from ..personal import mask
+from ..verdicts import Verdict, as_judged
 from .changed import put_back
 from .source import FileBatch, SourceFile
 from .writing import json_text, rows_of, writing_rows

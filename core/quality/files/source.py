@@ -16,7 +16,7 @@ from ...errors import DataError
 from ...formats import ALLOWED, Layout, layout_of, read_row
 from ...rows import Row
 from ...samples import Sample, has_sample_columns, is_unicode
-from ..passes import Unreadable
+from ..verdicts import Unreadable
 from .raw import ColumnRows, Corrupt, DelimitedRows, RawRows
 from .reading import read_raw
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from wheelwork.core.errors import ConfigError
 from wheelwork.core.quality.duplicates import ExactDuplicates, NearDuplicates
 from wheelwork.core.quality.filters import FunnelContext
+from wheelwork.core.quality.shingles import shingles
 from wheelwork.core.quality.sketches import (
     PAIRS_PER_ROW,
     Sketches,
     _side_by_side,
     bands_for,
     cluster,
-    shingles,
     signatures,
 )
 from wheelwork.core.samples import Message, Sample

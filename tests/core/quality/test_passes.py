@@ -12,8 +12,9 @@ from wheelwork.core.parallel import in_processes
 from wheelwork.core.quality.duplicates import ExactDuplicates, NearDuplicates, one_of_each
 from wheelwork.core.quality.filters import REMEMBERED, FunnelContext, Judgements, LabelAgreement, Novelty, Rules
 from wheelwork.core.quality.funnel import Funnel, Given
-from wheelwork.core.quality.passes import Unreadable, Verdict, as_judged, passes
+from wheelwork.core.quality.passes import passes
 from wheelwork.core.quality.personal.filter import PersonalData
+from wheelwork.core.quality.verdicts import Unreadable, Verdict, as_judged
 from wheelwork.core.samples import Message, Sample
 from wheelwork.tests.fakes import FakeEncoder
 
