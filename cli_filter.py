@@ -50,7 +50,8 @@ def filter_(
     from .core.quality.files.run import check_paths, filter_file, processes_for
     from .core.quality.files.run import report as as_json
 
-    check_paths(source, out, [path for path in (report, picture) if path is not None])
+    read = [path for path in (config, seeds, *(holdout or ())) if path is not None]
+    check_paths(source, out, [path for path in (report, picture) if path is not None], read)
     if picture is not None:
         check_ending(picture)
     funnel = _funnel(config, seeds is not None)

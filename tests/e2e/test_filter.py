@@ -132,7 +132,7 @@ def test_seeds_and_held_out_rows_count(command: Command, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["in.jsonl", "in.jsonl"], "in.jsonl: this would be written over the file that is read"),
+        (["in.jsonl", "in.jsonl"], "in.jsonl: this would be written over a file that is read"),
         (["nowhere.jsonl", "out.jsonl"], "nowhere.jsonl: there is no such file"),
         (["in.jsonl", "out.docx"], "the name must end in .jsonl"),
         (["in.jsonl", "out.jsonl", "--picture", "f.png"], "f.png: the picture's name must end in .svg or .html"),

@@ -96,12 +96,16 @@ def needs(funnel: Funnel) -> dict[Need, str]:
     return found
 
 
-def check_paths(source: Path, out: Path, others: Sequence[Path] = ()) -> Beside:
-    """The files that a run writes. Raises DataError and ConfigError where one of them is read, or two are one."""
+def check_paths(source: Path, out: Path, written: Sequence[Path] = (), read: Sequence[Path] = ()) -> Beside:
+    """The files that a run writes, besides `written`.
+
+    Raises DataError for a kind of file that is not known, and ConfigError where what is written is `source` or one of
+    `read`, or two are one.
+    """
     files = Beside.of(out)
     kind_of(source), kind_of(out)
-    seen: dict[Path, str] = {source.resolve(): "the file that is read"}
-    for path in (*files, *others):
+    seen: dict[Path, str] = {path.resolve(): "a file that is read" for path in (source, *read)}
+    for path in (*files, *written):
         if (known := path.resolve()) in seen:
             raise ConfigError(f"{path}: this would be written over {seen[known]}; give another name")
         seen[known] = f"what else is written to {path.name}"

@@ -96,9 +96,9 @@ class SourceFile:
     def __iter__(self) -> Iterator[FileBatch]:
         reader = RowReader(self._layout, self._scored, self._needed())
         for raw in read_raw(self.path):
+            self._require_still()  # before it is taken for what stood there the last time
             yield FileBatch(self.path.name, raw, reader)
-        if self._stamped() != self._stamp:
-            raise DataError(f"{self.path}: the file changed while it was read; run the command again when it is still")
+        self._require_still()
 
     @property
     def layout(self) -> Layout | None:
@@ -163,6 +163,10 @@ class SourceFile:
                 format, *columns = votes.most_common(1)[0][0]
                 return Layout(format, dict(columns)), raw
         raise problem or DataError(f"{self.path}: the file has no rows; add some")
+
+    def _require_still(self) -> None:
+        if self._stamped() != self._stamp:
+            raise DataError(f"{self.path}: the file changed while it was read; run the command again when it is still")
 
     def _stamped(self) -> tuple[int, int]:
         stat = self.path.stat()

@@ -362,12 +362,13 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
         ("a.quarantined.jsonl", "a.csv", []),
         ("a.jsonl", "b.jsonl", ["b.dropped.jsonl"]),
         ("a.jsonl", "b.jsonl", ["r.json", "r.json"]),
+        ("a.jsonl", "s.csv", []),
     ],
 )
 def test_no_file_is_written_over_another_of_the_run(tmp_path: Path, source: str, out: str, others: list[str]) -> None:
     (tmp_path / "b").mkdir()
     with pytest.raises(ConfigError, match="would be written over"):
-        check_paths(tmp_path / source, tmp_path / out, [tmp_path / name for name in others])
+        check_paths(tmp_path / source, tmp_path / out, [tmp_path / name for name in others], [tmp_path / "s.csv"])
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
