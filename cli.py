@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .cli_filter import filter_
 from .cli_generate import generate
 from .cli_pool import pool_app
 from .cli_review import review_app
@@ -62,6 +63,7 @@ def improve(
 
 
 app.command()(generate)
+app.command("filter")(filter_)
 
 
 @app.command()

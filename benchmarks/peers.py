@@ -107,8 +107,10 @@ def environment_of(peer: Peer) -> Path:
     python, ready, wanted = folder / "bin" / "python", folder / ".ready", " ".join(peer.packages)
     if not (ready.exists() and ready.read_text(encoding="utf-8") == wanted):
         print(f"installing {peer.title} into {folder}", flush=True)
-        _done([sys.executable, "-m", "venv", "--clear", str(folder)], 120)
-        _done([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.packages], 1200)
+        run_to_end([sys.executable, "-m", "venv", "--clear", str(folder)], 120)
+        run_to_end(
+            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.packages], 1200
+        )
         ready.write_text(wanted, encoding="utf-8")
     return python
 
@@ -121,7 +123,7 @@ def measured(peer: Peer, python: Path) -> Run:
         sizes = (SMALL, SMALL, SMALL + peer.rows)
         # -P: what lies beside the driver is nothing that a peer may import
         command = [str(python), "-P", str(driver), url, str(PARALLEL), folder, *map(str, sizes)]
-        return beyond_the_start(_done(command, 280, secluded(folder), core=-1), sizes)
+        return beyond_the_start(run_to_end(command, 280, secluded(folder), core=-1), sizes)
 
 
 def request() -> dict[str, str | float]:
@@ -160,7 +162,9 @@ def complaint(error: str) -> str:
     return said[-1] if said else "it gave no reason"
 
 
-def _done(command: list[str], limit: float, environment: dict[str, str] | None = None, core: int | None = None) -> str:
+def run_to_end(
+    command: list[str], limit: float, environment: dict[str, str] | None = None, core: int | None = None
+) -> str:
     """What `command` prints; it and all that it started are ended after `limit` seconds. Raises PeerError."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as child:

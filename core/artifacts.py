@@ -10,20 +10,16 @@ covers folders on object stores, where a folder arrives file by file.
 import errno
 import hashlib
 import json
-import os
-import platform
 import shutil
 import tempfile
-import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import psutil
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import Field
@@ -32,10 +28,7 @@ from .digests import CHUNK, canonical_json, digest_file, digest_folder, digest_o
 from .errors import ConfigError, DataError, DependencyError, WheelworkError
 from .samples import Sample, read_parquet, write_parquet
 from .settings import Setting
-from .workspace import explaining_disk_errors, home
-
-SCRATCH = "wheelwork-"
-WEEK = 7 * 24 * 3600  # seconds
+from .workspace import home, scratch_in
 
 
 class Artifact(Setting):
@@ -126,7 +119,7 @@ class ArtifactStore:
             return folder
         if _is_local(fs):
             raise _altered(artifact) if folder.is_dir() else _missing(artifact.uri)
-        with _making(folder.parent) as scratch:
+        with scratch_in(folder.parent) as scratch:
             made = scratch / folder.name
             with _reaching(artifact.uri):
                 _download(fs, path, made)
@@ -146,7 +139,7 @@ class ArtifactStore:
 
     def _scratch(self) -> AbstractContextManager[Path]:
         fs, path = _place(self.root)
-        return _making(Path(path) / ".tmp" if _is_local(fs) else Path(tempfile.gettempdir()))
+        return scratch_in(Path(path) / ".tmp" if _is_local(fs) else Path(tempfile.gettempdir()))
 
     def _publish(self, made: Path, kind: str, suffix: str, rows: int) -> Artifact:
         digest = digest_folder(made) if made.is_dir() else digest_file(made)
@@ -161,28 +154,6 @@ class ArtifactStore:
 
     def _uri(self, kind: str, digest: str, suffix: str) -> str:
         return f"{self.root}/{kind}/{digest[:2]}/{digest}{suffix}"
-
-
-@contextmanager
-def _making(folder: Path) -> Iterator[Path]:
-    """A folder to make something in, below `folder`; gone afterwards."""
-    with explaining_disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{SCRATCH}*"):
-            with suppress(OSError):
-                if _abandoned(left):
-                    shutil.rmtree(left)
-        owner = f"{SCRATCH}{os.getpid()}@{platform.node()}~"
-        with tempfile.TemporaryDirectory(prefix=owner, dir=folder) as scratch:
-            yield Path(scratch)
-
-
-def _abandoned(scratch: Path) -> bool:
-    """Whether who made something here was killed: no such process on this machine, or a week without a sign."""
-    pid, _, machine = scratch.name.removeprefix(SCRATCH).partition("~")[0].partition("@")
-    if machine == platform.node() and pid.isdigit() and not psutil.pid_exists(int(pid)):
-        return True
-    return time.time() - scratch.stat().st_mtime > WEEK
 
 
 def _settle(made: Path, target: Path, digest: str) -> None:

@@ -14,6 +14,7 @@ is a DataError that names the file, the line (in .json and .parquet the row) and
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -44,11 +45,20 @@ ALLOWED: dict[Format, tuple[str, ...]] = {
     "prompt_completion": ("system", "label"),
     "text_label": (),
 }
+# formats that are understood without their answer where nothing is learnt from it
+UNANSWERED: dict[Format, str] = {"prompt_completion": "prompt", "alpaca": "instruction", "text_label": "text"}
 ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
 SPEAKERS: dict[str, Role] = ROLES | {"human": "user", "gpt": "assistant", "observation": "tool"}
 SPEAKER_OF: dict[Role, str] = {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"}
 SPEECH = pa.list_(pa.struct([pa.field("from", pa.string(), False), pa.field("value", pa.string(), False)]))
 TYPES = {field.name: field.type for field in SCHEMA} | {"conversations": SPEECH}
+
+
+class Layout(NamedTuple):
+    """The format of a file's rows, and what the file calls the columns that tell it."""
+
+    format: Format
+    columns: Columns
 
 
 class LabelledText(NamedTuple):
@@ -61,7 +71,58 @@ class LabelledText(NamedTuple):
 
 def detect(row: Mapping[str, Any]) -> Format:
     """The format of one row, by its columns. Raises DataError with the columns found and those it would know."""
-    return _layout(row)[0]
+    return layout_of(row).format
+
+
+def layout_of(row: Mapping[str, Any], formats: Sequence[Format] = get_args(Format), *, answered: bool = True) -> Layout:
+    """How `row`, of which only the columns count, is read; unless `answered`, a prompt or text alone will do.
+
+    Raises DataError with the columns found and those it would know.
+    """
+    found = _folded(tuple(row))
+    wanted = [(format, list(NEEDED[format])) for format in formats]
+    if not answered:
+        wanted += [(format, [asked]) for format, asked in UNANSWERED.items() if format in formats]
+    for format, needed in wanted:
+        # backwards, so that of several columns that would do the name listed first wins
+        names = [(ours, NEEDED[format][ours]) for ours in needed]
+        columns = {ours: found[name] for ours, theirs in names for name in reversed(theirs) if name in found}
+        if len(columns) == len(names):
+            return Layout(format, columns)
+    columns_of = dict(wanted)  # the least that a format needs
+    known = "; or ".join(" with ".join(" | ".join(NEEDED[f][ours]) for ours in columns_of[f]) for f in formats)
+    listed = ", ".join(f"`{name}`" for name in row) or "none"
+    raise DataError(f"the columns ({listed}) are not recognised; rename them to {known}")
+
+
+def read_row(row: Row, layout: Layout, *, filled: bool = True) -> tuple[list[Message], str | None]:
+    """The turns and the label of `row`. Raises DataError for a value that is missing or no text.
+
+    A `text` must say something unless `filled` is false.
+    """
+    format, columns = layout
+    found = other_columns(row, format)
+    label, given, system = (_optional(row, found.get(name)) for name in ("label", "input", "system"))
+    if format == "messages":
+        return _read_turns(row, columns["messages"], "role", "content", ROLES), label
+    if format == "sharegpt":
+        return _read_turns(row, columns["conversations"], "from", "value", SPEAKERS), label
+    if format == "text_label":
+        asked = (_filled if filled else _text)(row, columns["text"])
+        answered = label = _filled(row, columns["label"]).strip() if "label" in columns else None
+    else:
+        question, answer = NEEDED[format]
+        asked, answered = _text(row, columns[question]), _text(row, columns[answer]) if answer in columns else None
+    asked = f"{asked}\n\n{given}" if given else asked
+    opening = [Message(role="system", content=system)] if system else []
+    closing = [] if answered is None else [Message(role="assistant", content=answered)]
+    return [*opening, Message(role="user", content=asked), *closing], label
+
+
+def other_columns(row: Row, format: Format) -> Columns:
+    """The columns of `row` that the format may have: which they are may differ, as JSON leaves out what is empty."""
+    names = _folded(tuple(row))
+    return {name: names[name] for name in ALLOWED[format] if name in names}
 
 
 def read_samples(path: Path, *, task: str, system: str | None = None, origin: Origin = "import") -> Iterator[Sample]:
@@ -73,11 +134,11 @@ def read_samples(path: Path, *, task: str, system: str | None = None, origin: Or
     if path.suffix.lower() == ".parquet" and has_sample_columns(path):
         yield from not_empty(path, read_parquet(path))
         return
-    layout: tuple[Format, Columns] | None = None
+    layout: Layout | None = None
     for line, row in not_empty(path, read_rows(path)):
         layout = layout or _first_layout(path, line, row)
         with naming(path, line):
-            turns, label = _read_row(row, *layout)
+            turns, label = read_row(row, layout)
             if system and all(turn.role != "system" for turn in turns):
                 turns.insert(0, Message(role="system", content=system))
             sample = Sample.make(turns, task=task, label=label, origin=origin, source=f"{path.name}:{line}")
@@ -89,7 +150,7 @@ def read_labelled(path: Path) -> list[LabelledText]:
     columns: Columns | None = None
     rows = []
     for line, row in not_empty(path, read_rows(path)):
-        columns = columns or _first_layout(path, line, row, ["text_label"])[1]
+        columns = columns or _first_layout(path, line, row, ["text_label"]).columns
         with naming(path, line):
             rows.append(LabelledText(line, _filled(row, columns["text"]), _filled(row, columns["label"]).strip()))
     return rows
@@ -115,48 +176,14 @@ def write_samples(path: Path, samples: Iterable[Sample], format: Format, also: S
     return count
 
 
-def _first_layout(
-    path: Path, line: int, row: Row, formats: Sequence[Format] = get_args(Format)
-) -> tuple[Format, Columns]:
+def _first_layout(path: Path, line: int, row: Row, formats: Sequence[Format] = get_args(Format)) -> Layout:
     with naming(path, line if path.suffix.lower() in (".jsonl", ".json") else None):  # a table has its names in no row
-        return _layout(row, formats)
+        return layout_of(row, formats)
 
 
-def _layout(row: Mapping[str, Any], formats: Sequence[Format] = get_args(Format)) -> tuple[Format, Columns]:
-    found = _folded(row)
-    for format in formats:
-        # backwards, so that of several columns that would do the name listed first wins
-        names = NEEDED[format].items()
-        columns = {ours: found[name] for ours, theirs in names for name in reversed(theirs) if name in found}
-        if len(columns) == len(names):
-            return format, columns
-    known = "; or ".join(" with ".join(" | ".join(names) for names in NEEDED[f].values()) for f in formats)
-    listed = ", ".join(f"`{name}`" for name in row) or "none"
-    raise DataError(f"the columns ({listed}) are not recognised; rename them to {known}")
-
-
-def _folded(row: Mapping[str, Any]) -> Columns:
-    return {name.strip().casefold(): name for name in reversed(list(row))}
-
-
-def _read_row(row: Row, format: Format, columns: Columns) -> tuple[list[Message], str | None]:
-    # which of these a row has may differ from row to row: JSON leaves out what is empty
-    names = _folded(row)
-    found = {name: names[name] for name in ALLOWED[format] if name in names}
-    label, given, system = (_optional(row, found.get(name)) for name in ("label", "input", "system"))
-    if format == "messages":
-        return _read_turns(row, columns["messages"], "role", "content", ROLES), label
-    if format == "sharegpt":
-        return _read_turns(row, columns["conversations"], "from", "value", SPEAKERS), label
-    if format == "text_label":
-        asked = _filled(row, columns["text"])
-        answered = label = _filled(row, columns["label"]).strip()
-    else:
-        question, answer = NEEDED[format]
-        asked, answered = _text(row, columns[question]), _text(row, columns[answer])
-    asked = f"{asked}\n\n{given}" if given else asked
-    opening = [Message(role="system", content=system)] if system else []
-    return [*opening, Message(role="user", content=asked), Message(role="assistant", content=answered)], label
+@lru_cache(256)  # a file has the same columns in row after row
+def _folded(names: tuple[str, ...]) -> Columns:
+    return {name.strip().casefold(): name for name in reversed(names)}
 
 
 def _read_turns(row: Row, column: str, who: str, what: str, roles: Mapping[str, Role]) -> list[Message]:

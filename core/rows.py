@@ -171,10 +171,11 @@ def _write_delimited(path: Path, rows: Iterable[Row], schema: pa.Schema, delimit
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, delimiter=delimiter)
         writer.writerow(schema.names)
-        writer.writerows([_field(row.get(column)) for column in schema.names] for row in rows)
+        writer.writerows([field_of(row.get(column)) for column in schema.names] for row in rows)
 
 
-def _field(value: Any) -> str:
+def field_of(value: Any) -> str:
+    """`value` as a field of CSV. Raises DataError for what no reader would take back."""
     field = "" if value is None else value if isinstance(value, str) else canonical_json(value)
     if "\0" in field or len(field) > csv.field_size_limit():
         raise DataError("a text has a NUL character or is too long for a field of CSV; write a .jsonl file instead")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, Self
@@ -185,12 +186,26 @@ def write_table(
 
 def read_table(source: Path | str | BinaryIO, schema: pa.Schema | None = None) -> Iterator[dict[str, Any]]:
     """Stream plain rows of any parquet file; with `schema`, only of one that has exactly its columns."""
+    for batch in read_batches(source, schema=schema):
+        with _explaining(source):
+            rows = batch.to_pylist(maps_as_pydicts="strict")
+        yield from rows
+
+
+def read_batches(
+    source: Path | str | BinaryIO, rows: int = ROWS_PER_BATCH, schema: pa.Schema | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Stream record batches of at most `rows` rows of any parquet file; see `read_table`."""
+    with _explaining(source), pq.ParquetFile(source) as file:
+        if schema is not None:
+            _check_columns(_name(source), file.schema_arrow.names, schema.names)
+        yield from file.iter_batches(rows)
+
+
+@contextmanager
+def _explaining(source: Path | str | BinaryIO) -> Iterator[None]:
     try:
-        with pq.ParquetFile(source) as file:
-            if schema is not None:
-                _check_columns(_name(source), file.schema_arrow.names, schema.names)
-            for batch in file.iter_batches(ROWS_PER_BATCH):
-                yield from batch.to_pylist(maps_as_pydicts="strict")
+        yield
     except FileNotFoundError:
         raise DataError(f"{_name(source)}: there is no such file; check its name") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError, KeyError) as error:

@@ -1,6 +1,7 @@
 """The base of every setting, and reading YAML into settings with errors a user can act on."""
 
 import difflib
+import re
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from yaml.reader import ReaderError
 
 from .errors import ConfigError
-from .text import in_words
+from .text import in_words, nearest
 
 
 class Setting(BaseModel):
@@ -67,6 +68,10 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
         return f"unknown key `{location}`; {hint}"
+    if problem["type"] == "union_tag_invalid":
+        known = re.findall(r"'([^']+)'", problem["ctx"]["expected_tags"])
+        tag, key = problem["ctx"]["tag"], problem["ctx"]["discriminator"].strip("'")
+        return f"`{location}.{key}`: there is no `{tag}`; {nearest(tag, known)}"
     if problem["type"] == "missing":
         return f"`{location}` is missing"
     shown = "" if isinstance(problem["input"], dict | list) else f" (found {problem['input']!r})"

@@ -8,6 +8,8 @@ from typing import Any
 
 OUTER = " .!?,;:\"'“”‘’«»。、¿¡"
 WORD = re.compile(r"\w+(?:['’]\w+)*")
+SPACED = "".join(chr(code) if chr(code).isalnum() or chr(code) in "_'" else " " for code in range(128))
+"""For `str.translate`: ASCII as it is, but a space for each sign that stands between words."""
 
 
 def normalised(text: str) -> str:
@@ -18,9 +20,11 @@ def normalised(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """The words of `text`, folded; a script without spaces counts each of its characters."""
-    whole: list[str] = WORD.findall(normalised(text))
-    if text.isascii():  # the common case, in which no sign needs to be looked at
-        return whole
+    folded = normalised(text)
+    if folded.isascii() and "''" not in folded:  # the common case, in which `split` finds the same, faster
+        spaced = f" {folded.translate(SPACED)} "
+        return spaced.replace(" '", " ").replace("' ", " ").split()
+    whole: list[str] = WORD.findall(folded)
     found: list[str] = []
     for word in whole:
         found.extend(word if any("\u3040" <= sign <= "\u9fff" for sign in word) else [word])

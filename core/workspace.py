@@ -2,13 +2,19 @@
 
 import errno
 import os
+import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from .errors import WorkspaceError
+
+WEEK = 7 * 24 * 3600  # seconds
 
 
 def home() -> Path:
@@ -57,3 +63,29 @@ def write_text(target: Path, text: str) -> None:
     """Write `text` to `target`, whole or not at all."""
     with writing(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def scratch_in(folder: Path, prefix: str = "wheelwork-") -> Iterator[Path]:
+    """A folder to make something in, below `folder`; gone afterwards, at the latest when the next one is made.
+
+    Its name begins with `prefix` and says whose it is, so that what a killed process left is told from what another
+    one is making.
+    """
+    with explaining_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{prefix}*@*~*"):
+            with suppress(OSError):
+                if _abandoned(left, prefix):
+                    shutil.rmtree(left)
+        owner = f"{prefix}{os.getpid()}@{platform.node()}~"
+        with tempfile.TemporaryDirectory(prefix=owner, dir=folder) as scratch:
+            yield Path(scratch)
+
+
+def _abandoned(scratch: Path, prefix: str) -> bool:
+    """Whether who made something here was killed: no such process on this machine, or a week without a sign."""
+    pid, _, machine = scratch.name.removeprefix(prefix).partition("~")[0].partition("@")
+    if machine == platform.node() and pid.isdigit() and not psutil.pid_exists(int(pid)):
+        return True
+    return time.time() - scratch.stat().st_mtime > WEEK

@@ -22,7 +22,7 @@ from .steps import cached
 SHOWN = 3  # examples a reason
 
 
-@task(**cached("filter", version=3))
+@task(**cached("filter", version=4))
 def filter_samples(
     site: Site,
     candidates: tuple[Artifact, ...],

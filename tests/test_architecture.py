@@ -16,6 +16,7 @@ LAYERS = (
     "blocks",
     "tasks",
     "flows",
+    "cli_filter",
     "cli_generate",
     "cli_pool",
     "cli_review",

@@ -1,18 +1,28 @@
-"""The duplicate filters: exact ones by their folded text, near ones by their clusters in `sketches.py`."""
+"""The duplicate filters: exact ones by a hash of their folded text, near ones by their clusters in `sketches.py`.
 
-from collections.abc import Hashable, Iterable, Sequence
-from typing import Literal, Self
+Both need to see every row. They take what they need from one batch at a time (`gather`), and judge what was gathered
+(`decide`); a call does the one after the other.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ..samples import Sample
 from ..settings import Setting
 from ..text import normalised
 from .filters import FunnelContext, Judgements
-from .sketches import Sketches
+from .shingles import Ints
+from .sketches import Heard, Sketch, Sketches, unheard
 
 Keep = Literal["first", "best"]
+Ranks = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 class OneOfAlike(Setting):
@@ -32,16 +42,31 @@ class OneOfAlike(Setting):
             raise ValueError("`best_by` counts with `keep: best` only; write that, or remove `best_by`")
         return self
 
-    def kept(self, rows: Sequence[int], groups: Iterable[Hashable], batch: Sequence[Sample]) -> set[int]:
-        """The one of `rows` that each of their `groups` keeps."""
-        kept: dict[Hashable, int] = {}
-        for row, group in zip(rows, groups, strict=True):
-            if self._rank(batch[row]) > self._rank(batch[kept.setdefault(group, row)]):
-                kept[group] = row
-        return set(kept.values())
+    def ranks(self, batch: Sequence[Sample]) -> Ranks:
+        """What decides among those alike, (n,): higher is better."""
+        if not self.best_by:
+            return np.zeros(len(batch))
+        return np.array([sample.scores.get(self.best_by, -np.inf) for sample in batch], dtype=np.float64)
 
-    def _rank(self, sample: Sample) -> float:
-        return sample.scores.get(self.best_by, float("-inf")) if self.best_by else 0.0
+
+def one_of_each(groups: NDArray[Any], ranks: Ranks) -> Flags:
+    """Of the rows (n,) of each group, which one is kept: the highest of `ranks`, of equal ones the first."""
+    order = np.lexsort((-ranks, groups))
+    kept = np.zeros(len(groups), dtype=bool)
+    kept[order[np.flatnonzero(np.diff(groups[order], prepend=~groups[order[:1]]))]] = True
+    return kept
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """What is kept of a batch to find exact duplicates: a hash of each folded text, and its rank."""
+
+    hashes: NDArray[np.uint64]
+    ranks: Ranks
+
+    def take(self, rows: Ints) -> Self:
+        """Only `rows`, in their order."""
+        return type(self)(self.hashes[rows], self.ranks[rows])
 
 
 class ExactDuplicates(OneOfAlike):
@@ -50,13 +75,31 @@ class ExactDuplicates(OneOfAlike):
     kind: Literal["exact_duplicates"] = "exact_duplicates"
 
     def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
-        seeds = {normalised(text) for text, _ in context.seeds}
-        held_out = {normalised(text) for text in context.held_out}
-        texts = [normalised(sample.prompt) for sample in batch]
-        known = ["held_out" if text in held_out else "copies_seed" if text in seeds else None for text in texts]
-        left = [row for row, reason in enumerate(known) if reason is None]
-        kept = self.kept(left, [texts[row] for row in left], batch)
-        return Judgements([reason or (None if row in kept else "duplicate") for row, reason in enumerate(known)])
+        return Judgements(self.decide([self.gather(batch, context)], context))
+
+    def gather(self, batch: Sequence[Sample], context: FunnelContext) -> Hashed:
+        return Hashed(_hashes(sample.prompt for sample in batch), self.ranks(batch))
+
+    def decide(self, batches: Sequence[Hashed], context: FunnelContext, heard: Heard = unheard) -> list[str | None]:
+        hashes = np.concatenate([batch.hashes for batch in batches])
+        ranks = np.concatenate([batch.ranks for batch in batches])
+        leaked = np.isin(hashes, _hashes(context.held_out))
+        copied = np.isin(hashes, _hashes(text for text, _ in context.seeds))
+        left = np.flatnonzero(~(leaked | copied))
+        again = left[~one_of_each(hashes[left], ranks[left])]
+        return _named(len(hashes), duplicate=again, copies_seed=copied, held_out=leaked)
+
+
+@dataclass(frozen=True)
+class Sketched:
+    """What is kept of a batch to find near duplicates: the sketches of its texts, and their ranks."""
+
+    sketch: Sketch
+    ranks: Ranks
+
+    def take(self, rows: Ints) -> Self:
+        """Only `rows`, in their order."""
+        return type(self)(self.sketch.take(rows), self.ranks[rows])
 
 
 class NearDuplicates(OneOfAlike):
@@ -71,17 +114,35 @@ class NearDuplicates(OneOfAlike):
     permutations: int = Field(256, ge=16, le=4096, description="length of a MinHash signature; more miss less")
 
     def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
-        known = [*context.held_out, *(text for text, _ in context.seeds)]
-        texts = [*known, *(sample.prompt for sample in batch)]
-        sketches = Sketches.of(texts, self.threshold, self.permutations)
-        held_out, seeds, rows = np.split(sketches.set_of, [len(context.held_out), len(known)])
+        return Judgements(self.decide([self.gather(batch, context)], context))
+
+    def gather(self, batch: Sequence[Sample], context: FunnelContext) -> Sketched:
+        return Sketched(self._sketch([sample.prompt for sample in batch]), self.ranks(batch))
+
+    def decide(self, batches: Sequence[Sketched], context: FunnelContext, heard: Heard = unheard) -> list[str | None]:
+        known = [self._sketch(context.held_out), self._sketch([text for text, _ in context.seeds])]
+        sketches = Sketches([*known, *(batch.sketch for batch in batches)], self.threshold)
+        ranks = np.concatenate([batch.ranks for batch in batches])
+        held_out, seeds, rows = np.split(sketches.set_of, np.cumsum([len(part.sets) for part in known]))
         leaked, copied = sketches.near(rows, held_out), sketches.near(rows, seeds)
         left = np.flatnonzero(~(leaked | copied))
-        clusters = sketches.clusters(rows[left])
-        kept = self.kept(left.tolist(), clusters.tolist(), batch)
-        return Judgements(
-            [
-                "near_held_out" if leak else "near_seed" if copy else None if row in kept else "near_duplicate"
-                for row, (leak, copy) in enumerate(zip(leaked.tolist(), copied.tolist(), strict=True))
-            ]
-        )
+        again = left[~one_of_each(sketches.clusters(rows[left], heard), ranks[left])]
+        return _named(len(rows), near_duplicate=again, near_seed=copied, near_held_out=leaked)
+
+    def _sketch(self, texts: Sequence[str]) -> Sketch:
+        return Sketch.of(texts, self.threshold, self.permutations)
+
+
+def _named(rows: int, **reasons: Ints | Flags) -> list[str | None]:
+    """The reason of each row: the last one whose rows it is among, or None."""
+    named = np.full(rows, None, dtype=object)
+    for reason, of_rows in reasons.items():
+        named[of_rows] = reason
+    found: list[str | None] = named.tolist()
+    return found
+
+
+def _hashes(texts: Iterable[str]) -> NDArray[np.uint64]:
+    """64 bits of each text, folded: among a million texts two differ and are equal here once in 40 million times."""
+    digests = [blake2b(normalised(text).encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts]
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)

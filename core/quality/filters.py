@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Literal
+from itertools import islice, pairwise
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,28 +22,56 @@ MACHINE_TALK = (
 )  # fmt: skip
 
 
-class FunnelContext:
-    """What filters may look at besides the batch: seeds as (text, label), held-out texts, embeddings."""
+Need = Literal["seeds", "encoder"]
+"""What of the context a filter cannot do without; it says so in its class variable `needs`."""
 
-    def __init__(self, encode: Encode, seeds: Sequence[tuple[str, str]], held_out: Sequence[str] = ()) -> None:
+REMEMBERED = 20_000  # embeddings, 30 MB of 384 dimensions: those of the seeds and of the last batches
+
+
+class FunnelContext:
+    """What filters may look at besides the batch: seeds as (text, label), held-out texts, embeddings.
+
+    `encode` may be None where no filter needs an encoder.
+    """
+
+    def __init__(
+        self, encode: Encode | None, seeds: Sequence[tuple[str, str]] = (), held_out: Sequence[str] = ()
+    ) -> None:
         self.seeds = seeds
         self.held_out = held_out
         self._encode = encode
         self._known: dict[str, Array] = {}
 
     def embed(self, texts: Sequence[str]) -> Array:
-        """Unit rows (n, d) for `texts`; a text that several filters ask for is encoded once."""
-        if fresh := list(dict.fromkeys(text for text in texts if text not in self._known)):
-            self._known.update(zip(fresh, self._encode(fresh), strict=True))
-        return np.stack([self._known[text] for text in texts])
+        """Unit rows (n, d) for `texts`; a text that several filters ask for is encoded once.
+
+        The embeddings that were asked for last are remembered, so that memory does not grow with the rows.
+        """
+        asked = dict.fromkeys(texts)
+        found = {text: self._known.pop(text) for text in asked if text in self._known}
+        if fresh := [text for text in asked if text not in found]:
+            if self._encode is None:
+                raise TypeError("this context has no encoder")
+            found.update(zip(fresh, self._encode(fresh), strict=True))
+        self._known.update(found)
+        for text in list(islice(self._known, max(0, len(self._known) - REMEMBERED))):
+            del self._known[text]
+        return np.stack([found[text] for text in texts])
+
+    def without_encoder(self) -> "FunnelContext":
+        """The same for filters that need no encoder, light enough to be sent to another process."""
+        return FunnelContext(None, self.seeds, self.held_out)
 
 
 @dataclass(frozen=True)
 class Judgements:
-    """One reason or None for each row of a batch, scores by name, and what a row becomes where it is changed."""
+    """One reason or None for each row of a batch, scores by name, and what a row becomes where it is changed.
+
+    A score that is not known is None.
+    """
 
     reasons: list[str | None]
-    scores: dict[str, list[float]] = field(default_factory=dict)
+    scores: dict[str, Sequence[float | None]] = field(default_factory=dict)
     changed: dict[int, Sample] = field(default_factory=dict)
 
 
@@ -90,6 +118,8 @@ def _code_names(sample: Sample) -> list[str]:
 class Novelty(Setting):
     """Drop a text that says just what a seed says: cosine to the nearest seed above the limit."""
 
+    needs: ClassVar[tuple[Need, ...]] = ("seeds", "encoder")
+
     kind: Literal["novelty"] = "novelty"
     max_cosine: float = Field(0.95, gt=0, le=1, description="largest cosine to a seed that is kept")
 
@@ -105,26 +135,30 @@ class Novelty(Setting):
 class LabelAgreement(Setting):
     """Drop a sample whose text lies nearer to another label's seeds than to its own.
 
-    Scores `label_margin`: cosine to the own label's centroid minus the best other one, in [-2, 2]. Samples without a
-    label, as most tasks have them, pass unscored.
+    Scores `label_margin`: cosine to the own label's centroid minus the best other one, in [-2, 2]. A sample without a
+    label, as most tasks have them, or with one that no seed has, passes unscored.
     """
+
+    needs: ClassVar[tuple[Need, ...]] = ("seeds", "encoder")
 
     kind: Literal["label_agreement"] = "label_agreement"
     margin: float = Field(0.05, ge=-2, le=2, description="smallest margin that is kept")
 
     def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
         labels = sorted({label for _, label in context.seeds if label})
-        if len(labels) < 2 or not all(sample.label for sample in batch):
+        told = [row for row, sample in enumerate(batch) if sample.label in labels]
+        if len(labels) < 2 or not told:
             return Judgements([None] * len(batch))
         seeds = context.embed([text for text, _ in context.seeds])
-        own = np.array([labels.index(label) for _, label in context.seeds])
+        own = np.array([labels.index(label) if label else -1 for _, label in context.seeds])
         centroids = np.stack([seeds[own == index].mean(axis=0) for index in range(len(labels))])
         centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
-        cosines = context.embed([sample.prompt for sample in batch]) @ centroids.T
-        margins = label_margins(cosines, np.array([labels.index(sample.label or "") for sample in batch]))
+        cosines = context.embed([batch[row].prompt for row in told]) @ centroids.T
+        found = label_margins(cosines, np.array([labels.index(batch[row].label or "") for row in told]))
+        margins = dict(zip(told, map(float, found), strict=True))
         return Judgements(
-            ["label_disagrees" if margin < self.margin else None for margin in margins],
-            {"label_margin": [float(margin) for margin in margins]},
+            ["label_disagrees" if margins.get(row, self.margin) < self.margin else None for row in range(len(batch))],
+            {"label_margin": [margins.get(row) for row in range(len(batch))]},
         )
 
 

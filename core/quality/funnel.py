@@ -1,17 +1,19 @@
 """The funnel: filters in order, cheap before dear; each sees only what the ones before it kept."""
 
-import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
 
+from ..models.progress import Progress, silent
 from ..samples import Sample
 from ..settings import Setting
 from .duplicates import ExactDuplicates, NearDuplicates
 from .filters import FunnelContext, LabelAgreement, Novelty, Rules
+from .passes import MOST_FILTERS, ROWS, Each, judge_all
 from .personal.filter import PersonalData
+from .verdicts import Batch, Verdict, as_judged
 
 Filter = Annotated[
     Rules | PersonalData | ExactDuplicates | NearDuplicates | Novelty | LabelAgreement, Field(discriminator="kind")
@@ -28,11 +30,25 @@ class FilterCount(Setting):
     seconds: float
 
 
+@dataclass(frozen=True)
+class Given:
+    """A batch of samples that are in memory."""
+
+    given: Sequence[Sample]
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    def samples(self, rows: Sequence[int]) -> Iterable[Sample]:
+        return [self.given[row] for row in rows]
+
+
 class Funnel(Setting):
     """Which filters a sample must pass, in order."""
 
     filters: tuple[Filter, ...] = Field(
         (Rules(), ExactDuplicates(), NearDuplicates(), Novelty(), LabelAgreement()),
+        max_length=MOST_FILTERS,
         description="filters in order, the cheap ones first",
     )
 
@@ -41,32 +57,42 @@ class Funnel(Setting):
     ) -> tuple[list[Sample], list[Sample], list[FilterCount]]:
         """Kept samples with their scores, dropped ones with their reason, and what each filter did.
 
-        Rows that have a `reject_reason` already, such as a reply that could not be read, are dropped as they are.
+        Both are in the order of `samples`. Rows that have a `reject_reason` already, such as a reply that could not
+        be read, are dropped as they are.
         """
-        kept = [sample for sample in samples if sample.reject_reason is None]
-        dropped = [sample for sample in samples if sample.reject_reason is not None]
-        counts = []
-        for judge in self.filters:
-            started, rows_in, reasons = time.perf_counter(), len(kept), Counter[str]()
-            if kept:
-                judged = judge(kept, context)
-                survivors = []
-                for index, (row, reason) in enumerate(zip(kept, judged.reasons, strict=True)):
-                    sample = judged.changed.get(index, row)
-                    scored = sample.with_scores(**{name: values[index] for name, values in judged.scores.items()})
-                    if reason is None:
-                        survivors.append(scored)
-                    else:
-                        dropped.append(scored.rejected(reason))
-                        reasons[reason] += 1
-                kept = survivors
-            counts.append(
-                FilterCount(
-                    filter=judge.kind,
-                    rows_in=rows_in,
-                    rows_out=len(kept),
-                    dropped=dict(reasons),
-                    seconds=time.perf_counter() - started,
-                )
-            )
+        batches = [Given(samples[start : start + ROWS]) for start in range(0, len(samples), ROWS)]
+        verdicts, counts = self.judge(batches, context)
+        judged = [
+            sample
+            for batch, verdict in zip(batches, verdicts, strict=True)
+            for sample in as_judged(self.filters, batch, verdict, range(len(batch)), context)
+        ]
+        kept = [sample for sample in judged if sample.reject_reason is None]
+        dropped = [sample for sample in judged if sample.reject_reason is not None]
         return kept, dropped, counts
+
+    def judge(
+        self,
+        batches: Iterable[Batch],
+        context: FunnelContext,
+        *,
+        each: Each = map,
+        progress: Progress = silent,
+        rows: int = 0,
+    ) -> tuple[list[Verdict], list[FilterCount]]:
+        """The verdict on each batch, in order, and what each filter did; see `passes`.
+
+        Seconds are those of all processes together.
+        """
+        verdicts, tallies = judge_all(self.filters, batches, context, each=each, progress=progress, rows=rows)
+        counts = [
+            FilterCount(
+                filter=judge.kind,
+                rows_in=tally.rows_in,
+                rows_out=tally.rows_in - tally.dropped.total(),
+                dropped=dict(tally.dropped),
+                seconds=tally.seconds,
+            )
+            for judge, tally in zip(self.filters, tallies, strict=True)
+        ]
+        return verdicts, counts

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from wheelwork.core.text import nearest, normalised, words
+from wheelwork.core.text import WORD, nearest, normalised, words
 
 unhurried = settings(deadline=None)
 
@@ -71,3 +71,9 @@ def test_a_near_name_is_offered_else_the_known_ones() -> None:
     assert nearest("biling", ["billing", "moving"]) == "did you mean `billing`?"
     assert nearest("zzz", ["billing", "moving"]) == "known here: billing, moving"
     assert nearest("zzz", (f"label_{number:02}" for number in range(40))).endswith("label_19")
+
+
+@unhurried
+@given(st.text("ab1_' .-,\n\t\x1cé", max_size=16))
+def test_the_short_way_for_ascii_finds_the_same_words(text: str) -> None:
+    assert words(text) == WORD.findall(normalised(text))

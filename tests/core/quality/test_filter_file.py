@@ -1,0 +1,422 @@
+"""A funnel over files: nothing is lost, nothing altered but by a filter, and corrupt rows are in nobody's way."""
+
+import csv
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wheelwork.core.errors import ConfigError, DataError, UserError
+from wheelwork.core.quality.duplicates import ExactDuplicates
+from wheelwork.core.quality.files.json_list import JsonList
+from wheelwork.core.quality.files.picture import levels, picture, write_picture
+from wheelwork.core.quality.files.run import Filtered, check_paths, filter_file, needs, processes_for, standalone
+from wheelwork.core.quality.files.source import SourceFile, read_all
+from wheelwork.core.quality.filters import FunnelContext, Novelty, Rules
+from wheelwork.core.quality.funnel import Funnel
+from wheelwork.core.quality.personal.filter import PersonalData
+from wheelwork.core.rows import read_rows
+from wheelwork.core.samples import Message, Sample, read_parquet, write_parquet
+from wheelwork.tests.fakes import FakeEncoder
+
+KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+RULES = Funnel(filters=(Rules(banned=()), ExactDuplicates()))
+MASK = Funnel(filters=(PersonalData(action="mask"), Rules(banned=("gone",), max_repetition=1)))
+GOOD = ["the line is down again", "why is my bill, this month, so high", 'it said "wait" and\nthen nothing']
+ROWS = [
+    {"id": "7", "text": text, "label": label, "note": ""}
+    for text, label in [
+        (GOOD[0], "line"),
+        ("no", "line"),
+        (GOOD[1], "bill"),
+        (f"{GOOD[0]}!", "line"),
+        (GOOD[2], "line"),
+    ]
+]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """`rows` as the file that others would have written."""
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix in (".csv", ".tsv"):
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, list(rows[0]), delimiter="," if path.suffix == ".csv" else "\t")
+            writer.writeheader()
+            writer.writerows(rows)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows, indent=2), encoding="utf-8")
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def run(source: Path, out: Path, funnel: Funnel = RULES, **rest: Any) -> Filtered:
+    return filter_file(source, out, funnel, rest.pop("context", FunnelContext(None)), **rest)
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [row for _, row in read_rows(path)] if path.exists() else []
+
+
+def beside(out: Path, what: str) -> Path:
+    return out.with_name(f"{out.stem}.{what}")
+
+
+# the five kinds
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("written", KINDS)
+def test_what_is_kept_has_every_column_in_order_and_drops_have_their_reason(
+    tmp_path: Path, kind: str, written: str
+) -> None:
+    source, out = write(tmp_path / f"in{kind}", ROWS), tmp_path / f"out{written}"
+    result = run(source, out)
+    assert rows_of(out) == [ROWS[0], ROWS[2], ROWS[4]]
+    assert [list(row) for row in rows_of(out)] == [list(ROWS[0])] * 3
+    dropped = [ROWS[1] | {"reject_reason": "too_short"}, ROWS[3] | {"reject_reason": "duplicate"}]
+    assert rows_of(beside(out, f"dropped{written}")) == dropped
+    assert (result.rows, result.kept, result.dropped) == (5, 3, {"too_short": 1, "duplicate": 1})
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({source.name, out.name, f"out.dropped{written}"})
+
+
+def test_json_lines_go_through_byte_by_byte(tmp_path: Path) -> None:
+    line = (
+        '{"n": 1.50, "big": 123456789012345678901234567890, "nan": NaN,  "text": "the l\\u0069ne is down", "label":"x"}'
+    )
+    (tmp_path / "in.jsonl").write_text(f"\ufeff{line}\r\n\n{line}", encoding="utf-8")
+    run(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_text() == f"{line}\n"
+    (dropped,) = (tmp_path / "out.dropped.jsonl").read_text().splitlines()
+    assert "123456789012345678901234567890" in dropped
+
+
+def test_a_table_keeps_its_types(tmp_path: Path) -> None:
+    schema = pa.schema([("text", pa.large_string()), ("n", pa.int8()), ("tags", pa.map_(pa.string(), pa.int32()))])
+    table = pa.table([["the line is down", "no"], [1, 2], [[("a", 1)], []]], schema=schema.with_metadata({"who": "me"}))
+    pq.write_table(table, tmp_path / "in.parquet")
+    run(tmp_path / "in.parquet", tmp_path / "out.parquet")
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found.schema.equals(pq.read_schema(tmp_path / "in.parquet"), check_metadata=True)
+    assert found.to_pylist() == table.slice(0, 1).to_pylist()
+    dropped = pq.read_schema(tmp_path / "out.dropped.parquet")
+    assert dropped.names == ["text", "n", "tags", "reject_reason"]
+
+
+def test_json_of_different_columns_becomes_one_table(tmp_path: Path) -> None:
+    rows = [{"prompt": "the line is down", "n": 1}, {"prompt": "the bill is high", "n": 1.5, "more": ["a"]}]
+    source = write(tmp_path / "in.jsonl", rows)
+    run(source, tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").to_pylist() == [rows[0] | {"more": None}, rows[1]]
+    source = write(tmp_path / "mixed.jsonl", [rows[0], rows[1] | {"n": "one"}])
+    with pytest.raises(DataError, match="the column `n` fits no table"):
+        run(source, tmp_path / "mixed.parquet")
+
+
+def test_whole_samples_keep_their_columns_and_get_their_scores(tmp_path: Path) -> None:
+    texts = ["the line is down again", "the line is down again now", "no"]
+    samples = [Sample.make([Message(role="user", content=text)], task="chat", origin="teacher") for text in texts]
+    samples.append(samples[0].rejected("no_reply"))
+    write_parquet(tmp_path / "in.parquet", samples)
+    funnel = Funnel(filters=(Rules(), Novelty(max_cosine=0.99)))
+    context = FunnelContext(FakeEncoder(), [(texts[0], "")])
+    result = run(tmp_path / "in.parquet", tmp_path / "out.parquet", funnel, context=context)
+    (kept,), dropped = read_parquet(tmp_path / "out.parquet"), list(read_parquet(tmp_path / "out.dropped.parquet"))
+    assert (kept.id, set(kept.scores)) == (samples[1].id, {"nearest_seed"})
+    assert [one.reject_reason for one in dropped] == ["not_novel", "too_short", "no_reply"]
+    assert dropped[0].scores["nearest_seed"] == pytest.approx(1)
+    assert (result.rejected_before, result.filters[0].rows_in) == ({"no_reply": 1}, 3)
+
+
+# formats
+
+
+@pytest.mark.parametrize("kind", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize(
+    ("row", "changed"),
+    [
+        ({"text": "write to a@b.cn please", "label": "x"}, {"text": "write to [EMAIL] please"}),
+        ({"query": "write to a@b.cn please"}, {"query": "write to [EMAIL] please"}),
+        ({"prompt": "hello my dear friend", "completion": "a@b.cn"}, {"completion": "[EMAIL]"}),
+        (
+            {"system": "be a@b.cn", "question": "hello my dear friend", "answer": "yes"},
+            {"system": "be [EMAIL]"},
+        ),
+        ({"instruction": "say a@b.cn\n\nnow", "input": "to c@d.cn", "output": "ok"},
+         {"instruction": "say [EMAIL]\n\nnow", "input": "to [EMAIL]"}),
+        ({"instruction": "say a@b.cn now", "input": "", "output": "ok"}, {"instruction": "say [EMAIL] now"}),
+    ],
+)  # fmt: skip
+def test_what_a_filter_changed_stands_in_its_column(
+    tmp_path: Path, kind: str, row: dict[str, Any], changed: dict[str, str]
+) -> None:
+    rows = [{"n": "1", **row}, {"n": "2", **dict.fromkeys(row, "this one is clean")}]
+    run(write(tmp_path / f"in{kind}", rows), tmp_path / f"out{kind}", MASK)
+    assert rows_of(tmp_path / f"out{kind}") == [rows[0] | changed, rows[1]]
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize(
+    ("column", "who", "what"), [("messages", "role", "content"), ("conversations", "from", "value")]
+)
+def test_turns_keep_what_else_they_have(tmp_path: Path, column: str, who: str, what: str, as_text: bool) -> None:
+    def turns(text: str) -> Any:
+        user = {"messages": "user", "conversations": "human"}[column]
+        said = [{who: user, what: text, "at": "noon"}, {who: "assistant" if user == "user" else "gpt", what: "ok"}]
+        return json.dumps(said) if as_text else said
+
+    source = write(tmp_path / ("in.csv" if as_text else "in.jsonl"), [{column: turns("it is a@b.cn"), "n": "1"}])
+    out = tmp_path / f"out{source.suffix}"
+    run(source, out, MASK)
+    (row,) = rows_of(out)
+    found = json.loads(row[column]) if as_text else row[column]
+    assert found == (json.loads(turns("it is [EMAIL]")) if as_text else turns("it is [EMAIL]"))
+
+
+def test_a_dropped_row_is_written_as_it_was_when_it_was_dropped(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", [{"text": "a@b.cn is gone for good"}, {"text": "a@b.cn is here to stay"}])
+    run(source, tmp_path / "out.jsonl", MASK)
+    assert rows_of(tmp_path / "out.dropped.jsonl") == [{"text": "[EMAIL] is gone for good", "reject_reason": "debris"}]
+
+
+@pytest.mark.parametrize("kind", [".csv", ".jsonl", ".parquet"])
+def test_a_column_of_numbers_can_say_who_is_the_best(tmp_path: Path, kind: str) -> None:
+    rows = [{"text": "the line is down", "quality": value} for value in ("0.2", "0.9", "none", "0.5")]
+    rows = rows if kind == ".csv" else [row | {"quality": float(row["quality"].replace("none", "-1"))} for row in rows]
+    source, out = write(tmp_path / f"in{kind}", rows), tmp_path / f"out{kind}"
+    run(source, out, Funnel(filters=(ExactDuplicates(keep="best", best_by="quality"),)))
+    assert rows_of(out) == [rows[1]]
+
+
+# rows that are corrupt
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "lines", "why"),
+    [
+        ("in.jsonl", b'{"text": "the line is down"}\n{oops\n\n\xff\n[1]\n{"text": 1.5}\n{"label": "x"}\n'
+                     b'{"text": "half \\ud83d of it"}\n{"text": "the bill is high"}', [2, 4, 5, 6, 7, 8],
+         ["not JSON", "not UTF-8", "found a list", "must be text", "`text` is missing", "half a character"]),
+        ("in.json", b'[\n  {"text": "the line is down"},\n  {"text": oops},\n  {"text": "the \xff"},\n'
+                    b'  {"text": "the bill is high"}\n]', [2, 3], ["not JSON", "not UTF-8"]),
+        ("in.csv", b'text,label\nthe line is down,x\na,b,c\n"it never closes,x\nthe \xff end,x\nthe bill is high,x\n',
+         [3, 4, 5], ["3 fields, the header 2", "a quote opens and never closes", "not UTF-8"]),
+    ],
+)  # fmt: skip
+def test_corrupt_rows_are_put_aside_with_their_line(
+    tmp_path: Path, name: str, data: bytes, lines: list[int], why: list[str]
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    out = tmp_path / f"out{Path(name).suffix}"
+    result = run(tmp_path / name, out)
+    assert [row["text"] for row in rows_of(out)] == ["the line is down", "the bill is high"]
+    aside = rows_of(tmp_path / "out.quarantined.jsonl")
+    assert [row["line"] for row in aside] == lines
+    assert all(said in row["why"] for said, row in zip(why, aside, strict=True))
+    assert (result.quarantined, result.rows) == (len(lines), len(lines) + 2)
+    assert result.complaints[0].startswith(f"{tmp_path / name}:{lines[0]}: ")
+
+
+def test_a_table_with_bytes_that_are_no_text_loses_only_that_row(tmp_path: Path) -> None:
+    texts = pa.array([b"the line is down", b"the \xff", b"the bill is high"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"text": texts, "n": [1, 2, 3]}), tmp_path / "in.parquet")
+    run(tmp_path / "in.parquet", tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet")["n"].to_pylist() == [1, 3]
+    (aside,) = rows_of(tmp_path / "out.quarantined.jsonl")
+    assert (aside["line"], json.loads(aside["row"])) == (2, {"text": "the \\xff", "n": 2})
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("in.jsonl", b"xx\nyy\n", ":1: this is not JSON"),
+        ("in.jsonl", b'{"text": null, "label": "x"}\n{"text": 1.5, "label": "x"}', "nor any other of its 2 rows"),
+        ("in.jsonl", b"", "has no rows"),
+        ("in.csv", b"text,label\n", "has no rows"),
+        ("in.csv", b"text,text\na,b\n", "a column name stands twice"),
+        ("in.csv", b"colour,size\na,b\n", "(`colour`, `size`) are not recognised"),
+        ("in.json", b'{"text": "a"}', "expected one list of rows"),
+        ("in.parquet", b"PAR1 not really", "cannot be read as parquet"),
+    ],
+)  # fmt: skip
+def test_a_file_without_a_row_that_can_be_read_is_refused_and_nothing_is_written(
+    tmp_path: Path, name: str, data: bytes, says: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(DataError, match=re.escape(says)):
+        run(tmp_path / name, tmp_path / "out.jsonl")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_first_row_that_lacks_its_answer_does_not_decide_for_the_others(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "the line is down"},
+        *({"prompt": f"the line {n} is down", "completion": "ok"} for n in range(3)),
+    ]
+    result = run(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl")
+    assert (result.kept, result.quarantined) == (3, 1)
+
+
+LINE = st.one_of(
+    st.sampled_from(
+        [b'{"text": "the line is down"}', b'{"text": "no"}', b'{"text": 1}', b"{", b"\xff", b"[]", b'""', b""]
+    ),
+    st.text("abc é", max_size=20).map(lambda text: json.dumps({"text": text, "n": 1}).encode()),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(LINE, max_size=12))
+def test_every_line_is_kept_or_dropped_or_put_aside(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]
+) -> None:
+    folder = tmp_path_factory.mktemp("lines")
+    (folder / "in.jsonl").write_bytes(b'{"text": "so that one is good"}\n' + b"\n".join(lines))
+    run(folder / "in.jsonl", folder / "out.jsonl")
+    found = [rows_of(folder / f"out{what}.jsonl") for what in ("", ".dropped", ".quarantined")]
+    assert sum(map(len, found)) == 1 + sum(1 for line in lines if line.strip())
+
+
+VALUE = st.recursive(
+    st.one_of(st.none(), st.integers(), st.text(max_size=5)),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(VALUE, max_size=6), st.sampled_from([None, 0, 2]), st.integers(1, 9), st.booleans())
+def test_a_list_is_read_in_pieces_of_any_size(
+    tmp_path_factory: pytest.TempPathFactory, values: list[Any], indent: int | None, chunk: int, ascii: bool
+) -> None:
+    path = tmp_path_factory.mktemp("list") / "a.json"
+    path.write_text(json.dumps(values, indent=indent, ensure_ascii=ascii), encoding="utf-8")
+    assert [json.loads(text) for text in JsonList(path, chunk)] == values
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.booleans(), min_size=1, max_size=6), st.integers(1, 9))
+def test_in_a_list_with_a_row_a_line_only_corrupt_ones_are_lost(
+    tmp_path_factory: pytest.TempPathFactory, whole: list[bool], chunk: int
+) -> None:
+    path = tmp_path_factory.mktemp("list") / "a.json"
+    rows = [json.dumps({"n": n}) if fine else f'{{"n": {n} "oops' for n, fine in enumerate(whole)]
+    path.write_text("[\n" + ",\n".join(rows) + "\n]\n")
+    found = list(JsonList(path, chunk))
+    assert len(found) == len(rows)
+    assert all(text == row for text, row, fine in zip(found, rows, whole, strict=True) if fine)
+
+
+# around it
+
+
+def test_examples_are_few_short_and_masked(tmp_path: Path) -> None:
+    rows = [{"text": f"write to user{n}@b.cn " + "and so on " * 40} for n in range(5)]
+    source = write(tmp_path / "in.jsonl", rows)
+    funnel = Funnel(filters=(PersonalData(),))
+    result = run(source, tmp_path / "out.jsonl", funnel, examples=2)
+    assert len(result.examples["personal_data"]) == 2
+    assert all(
+        text.startswith("write to [EMAIL] and") and text.endswith("…") for text in result.examples["personal_data"]
+    )
+    assert run(source, tmp_path / "out.jsonl", funnel, examples=0).examples == {}
+
+
+def test_files_of_an_earlier_run_are_not_taken_for_this_ones(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"text": "the line is down"}\n{"text": "no"}\n{\n')
+    run(source, tmp_path / "out.jsonl")
+    assert {path.name for path in tmp_path.glob("out.*")} == {"out.jsonl", "out.dropped.jsonl", "out.quarantined.jsonl"}
+    source.write_text('{"text": "the line is down"}\n')
+    run(source, tmp_path / "out.jsonl")
+    assert {path.name for path in tmp_path.glob("out.*")} == {"out.jsonl"}
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", ROWS)
+
+    def touched(label: str, done: int, total: int) -> None:
+        with source.open("a") as stream:
+            stream.write('{"text": "one more row"}\n')
+
+    with pytest.raises(DataError, match="changed while it was read"):
+        run(source, tmp_path / "out.jsonl", progress=touched)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "others"),
+    [
+        ("a.jsonl", "a.jsonl", []),
+        ("a.jsonl", "./b/../a.jsonl", []),
+        ("a.dropped.jsonl", "a.jsonl", []),
+        ("a.quarantined.jsonl", "a.csv", []),
+        ("a.jsonl", "b.jsonl", ["b.dropped.jsonl"]),
+        ("a.jsonl", "b.jsonl", ["r.json", "r.json"]),
+        ("a.jsonl", "s.csv", []),
+    ],
+)
+def test_no_file_is_written_over_another_of_the_run(tmp_path: Path, source: str, out: str, others: list[str]) -> None:
+    (tmp_path / "b").mkdir()
+    with pytest.raises(ConfigError, match="would be written over"):
+        check_paths(tmp_path / source, tmp_path / out, [tmp_path / name for name in others], [tmp_path / "s.csv"])
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="this is no file"):
+        SourceFile(tmp_path)
+
+
+def test_rows_to_compare_with_must_all_be_read(tmp_path: Path) -> None:
+    (tmp_path / "seeds.jsonl").write_text('{"text": "the line is down"}\n{"text": 1.5}\n')
+    with pytest.raises(DataError, match=r"seeds\.jsonl:2: `text` must be text"):
+        read_all(tmp_path / "seeds.jsonl")
+
+
+def test_without_seeds_no_filter_needs_any() -> None:
+    assert needs(standalone(False)) == {}
+    assert needs(standalone(True)) == {"seeds": "novelty", "encoder": "novelty"}
+
+
+def test_a_small_file_is_worth_one_process(tmp_path: Path) -> None:
+    (tmp_path / "small").write_bytes(b"x")
+    (tmp_path / "large").write_bytes(b"x" * (9 << 20))
+    assert (processes_for(tmp_path / "small", 4), processes_for(tmp_path / "large", 4)) == (1, 4)
+
+
+# the picture
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Iterator[Filtered]:
+    source = write(tmp_path / "in.jsonl", [*ROWS, {"text": 1.5, "label": "x"}])
+    yield run(source, tmp_path / "out.jsonl")
+
+
+def test_the_bars_add_up(result: Filtered) -> None:
+    bars = levels(result)
+    assert [(bar.name, bar.rows) for bar in bars] == [("read", 6), ("rules", 5), ("exact_duplicates", 4), ("kept", 3)]
+    for bar, below in pairwise(bars):
+        assert bar.rows - sum(rows for _, rows in bar.drops) == below.rows
+
+
+def test_the_picture_is_whole_in_itself_and_says_every_figure(result: Filtered, tmp_path: Path) -> None:
+    drawn = ElementTree.fromstring(picture(levels(result), "a <b> & c"))
+    name = "{http://www.w3.org/2000/svg}"
+    assert drawn.find(f"{name}title").text == "a <b> & c"  # type: ignore[union-attr]
+    said = [title.text for title in drawn.iter(f"{name}title")]
+    assert {"quarantined: 1", "too_short: 1", "duplicate: 1", "kept: 3 go on"} <= set(said)
+    assert "href" not in picture(levels(result), "x")
+    write_picture(tmp_path / "funnel.html", result, "a <b>")
+    assert "<title>a &lt;b&gt;</title>" in (tmp_path / "funnel.html").read_text()
+    with pytest.raises(ConfigError, match=r"must end in \.svg or \.html"):
+        write_picture(tmp_path / "funnel.png", result, "x")

@@ -1,0 +1,168 @@
+"""`wheelwork filter` as users run it: figures that add up, one sentence for a mistake, and nothing half-written."""
+
+import json
+import os
+import signal
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from wheelwork.benchmarks.corpora import write_corpus
+from wheelwork.core.digests import digest_file
+from wheelwork.tests.e2e.command import Command, until, write_rows
+from wheelwork.tests.tiny import tiny_bert
+
+ROWS = 6000
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    monkeypatch.chdir(tmp_path)
+    made = Command(tmp_path / "state")
+    yield made
+    made.end_all()
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("corpus") / "rows.jsonl"
+    write_corpus(path, ROWS, seed=5)
+    return path
+
+
+def lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines()
+
+
+def test_a_file_is_filtered_counted_and_drawn(command: Command, corpus: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "in.jsonl"
+    broken.write_bytes(corpus.read_bytes() + b"{oops\n")
+    ran = command.run("filter", "in.jsonl", "out.jsonl", "--report", "r.json", "--picture", "f.svg")
+    assert ran.code == 0, ran.err
+    report = json.loads((tmp_path / "r.json").read_text())
+    kept, dropped = lines(tmp_path / "out.jsonl"), lines(tmp_path / "out.dropped.jsonl")
+    assert (report["rows"], report["kept"], report["quarantined"]) == (ROWS + 1, len(kept), 1)
+    assert sum(report["dropped"].values()) == len(dropped) == ROWS - len(kept)
+    assert [one["filter"] for one in report["filters"]] == ["rules", "exact_duplicates", "near_duplicates"]
+    written = {name: digest_file(tmp_path / name) for name in report["files"]}
+    assert report["files"] == written
+    left = iter(lines(corpus))
+    assert all(any(line == other for other in left) for line in kept), "the order, or a row, was not kept"
+    planted = [json.loads(line)["planted"] for line in kept]
+    assert not {"exact", "near", "garbage"} & set(planted)
+    assert f"{len(kept):,} kept" in ran.out and "duplicate: " in ran.out and f"in.jsonl:{ROWS + 1}: " in ran.out
+    ElementTree.parse(tmp_path / "f.svg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "f.svg", "in.jsonl", "out.dropped.jsonl", "out.jsonl", "out.quarantined.jsonl", "r.json",
+    ]  # fmt: skip
+
+
+def test_killed_at_any_time_the_same_command_gives_the_same_files(
+    command: Command, corpus: Path, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.jsonl"
+    large.write_bytes(corpus.read_bytes() * 8)  # enough for processes of its own
+    arguments = ["filter", "large.jsonl", "out.parquet", "--workers", "2"]
+    (tmp_path / "alone").mkdir()
+    alone = command.run("filter", "large.jsonl", "alone/out.parquet", "--workers", "1")
+    assert alone.code == 0, alone.err
+    wanted = {path.name: digest_file(path) for path in (tmp_path / "alone").iterdir()}
+
+    def scratch() -> list[Path]:
+        return list(tmp_path.glob(".wheelwork-filter-*"))
+
+    def is_writing() -> bool:
+        return any(path.exists() for folder in scratch() for path in folder.glob("out*"))
+
+    for moment in (lambda: bool(scratch()), lambda: len(command.running()) > 2, is_writing):
+        started = command.start(*arguments)
+        until(moment, started, "the moment to be killed in")
+        os.kill(started.pid, signal.SIGKILL)  # only the first process: its workers must notice
+        started.communicate()
+        assert not list(tmp_path.glob("out*")), "a file appeared before all was done"
+    ran = command.run(*arguments)
+    assert ran.code == 0, ran.err
+    assert {path.name: digest_file(path) for path in tmp_path.glob("out*")} == wanted
+    assert not scratch(), "what the killed ones left is still there"
+    until_gone(command)
+
+
+def until_gone(command: Command) -> None:
+    with command.start("--help") as helper:  # something that lives while the others end
+        until(lambda: len(command.running()) <= 1, helper, "every process to end")
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_stopped_leaves_nothing(command: Command, corpus: Path, tmp_path: Path, signal_: int) -> None:
+    large = tmp_path / "large.jsonl"
+    large.write_bytes(corpus.read_bytes() * 8)
+    started = command.start("filter", "large.jsonl", "out.jsonl", "--workers", "2")
+    until(lambda: len(command.running()) > 2, started, "its workers")
+    os.killpg(started.pid, signal_)
+    ran = command.finish(started)
+    assert (ran.code, ran.out) == (130, "")
+    assert "stopped; nothing was written" in ran.sentence
+    assert "Traceback" not in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["large.jsonl"]
+
+
+def test_seeds_and_held_out_rows_count(command: Command, tmp_path: Path) -> None:
+    tiny_bert(tmp_path / "encoder", ["line", "down", "bill", "high"])
+    write_rows(
+        tmp_path / "seeds.jsonl", [{"text": "the line is down", "label": "line"}, {"text": "a bill", "label": "b"}]
+    )
+    (tmp_path / "held.csv").write_text("question,answer\nis my bill too high?,no\n")
+    write_rows(
+        tmp_path / "in.jsonl",
+        [{"prompt": text} for text in ("The line is down!", "is my bill too high", "why is it so dark in here today")],
+    )
+    (tmp_path / "funnel.yaml").write_text(
+        "funnel: {filters: [{kind: exact_duplicates}, {kind: novelty, max_cosine: 1}]}"
+    )
+    ran = command.run(
+        "filter", "in.jsonl", "out.jsonl", "--config", "funnel.yaml", "--seeds", "seeds.jsonl", "--holdout", "held.csv",
+        "--encoder", "encoder",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    dropped = [json.loads(line) for line in lines(tmp_path / "out.dropped.jsonl")]
+    assert [row["reject_reason"] for row in dropped] == ["copies_seed", "held_out"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["in.jsonl", "in.jsonl"], "in.jsonl: this would be written over a file that is read"),
+        (["nowhere.jsonl", "out.jsonl"], "nowhere.jsonl: there is no such file"),
+        (["in.jsonl", "out.docx"], "the name must end in .jsonl"),
+        (["in.jsonl", "out.jsonl", "--picture", "f.png"], "f.png: the picture's name must end in .svg or .html"),
+        (["in.jsonl", "out.jsonl", "--config", "no.yaml"], "no.yaml: there is no such file; write the filters there"),
+        (
+            ["in.jsonl", "out.jsonl", "--config", "kind.yaml"],
+            "`filters.0.kind`: there is no `ruls`; did you mean `rules`?",
+        ),
+        (["in.jsonl", "out.jsonl", "--config", "key.yaml"], "`filters.0.rules.min_word`; did you mean `min_words`?"),
+        (
+            ["in.jsonl", "out.jsonl", "--config", "novelty.yaml"],
+            "the filter `novelty` compares with seeds; give --seeds",
+        ),
+        (
+            ["in.jsonl", "out.jsonl", "--config", "novelty.yaml", "--seeds", "in.jsonl", "--encoder", "./none"],
+            "the filter `novelty` needs an encoder: ./none: there is no such file or folder",
+        ),
+        (["in.jsonl", "out.jsonl", "--confg", "key.yaml"], "No such option: --confg"),
+        (["bad.jsonl", "out.jsonl"], "bad.jsonl:1: this is not JSON"),
+    ],
+)
+def test_a_mistake_is_one_sentence(command: Command, tmp_path: Path, arguments: list[str], says: str) -> None:
+    write_rows(tmp_path / "in.jsonl", [{"text": "the line is down again", "label": "line"}])
+    (tmp_path / "bad.jsonl").write_text("oops\n")
+    (tmp_path / "kind.yaml").write_text("filters: [{kind: ruls}]")
+    (tmp_path / "key.yaml").write_text("filters: [{kind: rules, min_word: 2}]")
+    (tmp_path / "novelty.yaml").write_text("filters: [{kind: novelty}]")
+    before = sorted(tmp_path.iterdir())
+    ran = command.run("filter", *arguments)
+    assert ran.code == 2, ran.err
+    assert says in ran.sentence
+    assert "Traceback" not in ran.err
+    assert sorted(tmp_path.iterdir()) == before
