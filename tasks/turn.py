@@ -18,6 +18,7 @@ from ..core.generation.augment.settings import Augmentation
 from ..core.loops import Loop, Overrides, find_loop, load_loop
 from ..core.models.encoder import ENCODING
 from ..core.models.store import ModelFiles, ModelStore
+from ..core.quality.review.opening import Reviewed
 from ..core.rounds import (
     Champion,
     Generated,
@@ -37,7 +38,7 @@ from .generate import vary_samples, write_samples
 from .rehearse import answer_rehearsal
 from .sift import filter_samples
 from .steps import Steps
-from .teachers import teachers_of
+from .teachers import reviewers_identity, teachers_of
 from .train import train_lora
 
 
@@ -64,6 +65,8 @@ class Turn:
         self._base = self._model(loop.settings.model)
         self._engine = loop.engine_for(self._base).fingerprint(self._base)
         self._waves: list[Generated] = []
+        self._review = reviewers_identity(loop)
+        self._reviewed = Reviewed()
         self._suites = {name: suite.digest for name, suite in loop.suites.items()}
         seed = self._tracking.rounds() if seed is None else seed
         round_id = f"{seed:04d}-{loop.digest[:8]}"
@@ -119,14 +122,18 @@ class Turn:
         )
 
     def _sift(self) -> Sifted:
-        return self._steps.run(
+        """What is left of all waves; what reviewers did is that of every pass so far."""
+        sifted = self._steps.run(
             filter_samples,
             candidates=tuple(wave.samples for wave in self._waves),
             funnel=self._loop.settings.funnel,
             seeds=self._loop.material.seeds_digest,
             suites=self._suites,
             encoder=self._encoder,
+            review=self._review,
         )
+        self._reviewed += sifted.reviewed
+        return sifted.model_copy(update={"reviewed": self._reviewed})
 
     def rehearse(self) -> Rehearsed:
         return self._steps.run(answer_rehearsal, prompts=self._loop.rehearsal_digest, engine=self._engine)

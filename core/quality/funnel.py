@@ -7,25 +7,36 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ..chat.budget import Budget
 from ..samples import Sample
 from ..settings import Setting
+from ..teachers import Role
 from .duplicates import ExactDuplicates, NearDuplicates
-from .filters import FunnelContext, LabelAgreement, Novelty, Rules
+from .filters import FunnelContext, Judgements, LabelAgreement, Novelty, Rules
 from .personal.filter import PersonalData
+from .review.consistency import SelfConsistency
+from .review.judge import Judge
+from .review.verify import Verifier
+
+Asking = Judge | Verifier | SelfConsistency
+"""Filters that ask teachers."""
 
 Filter = Annotated[
-    Rules | PersonalData | ExactDuplicates | NearDuplicates | Novelty | LabelAgreement, Field(discriminator="kind")
+    Rules | PersonalData | ExactDuplicates | NearDuplicates | Novelty | LabelAgreement | Asking,
+    Field(discriminator="kind"),
 ]
 
 
 class FilterCount(Setting):
-    """What one filter did: rows in and out, drops by reason, seconds."""
+    """What one filter did: rows in and out, drops by reason, seconds; what it measured over all rows, and remarks."""
 
     filter: str
     rows_in: int
     rows_out: int
     dropped: dict[str, int]
     seconds: float
+    figures: dict[str, float] = Field({})
+    notes: tuple[str, ...] = ()
 
 
 class Funnel(Setting):
@@ -35,6 +46,19 @@ class Funnel(Setting):
         (Rules(), ExactDuplicates(), NearDuplicates(), Novelty(), LabelAgreement()),
         description="filters in order, the cheap ones first",
     )
+    budget: Budget = Field(
+        Budget(), description="what teachers that are asked by filters may cost in one pass; then rows are unscored"
+    )
+
+    @property
+    def asking(self) -> tuple[Asking, ...]:
+        """The filters that ask teachers."""
+        return tuple(judge for judge in self.filters if isinstance(judge, Asking))
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles of the teachers that filters ask, each once."""
+        return tuple(dict.fromkeys(judge.role for judge in self.asking))
 
     def split(
         self, samples: Sequence[Sample], context: FunnelContext
@@ -48,6 +72,7 @@ class Funnel(Setting):
         counts = []
         for judge in self.filters:
             started, rows_in, reasons = time.perf_counter(), len(kept), Counter[str]()
+            judged = Judgements([])
             if kept:
                 judged = judge(kept, context)
                 survivors = []
@@ -67,6 +92,8 @@ class Funnel(Setting):
                     rows_out=len(kept),
                     dropped=dict(reasons),
                     seconds=time.perf_counter() - started,
+                    figures=judged.figures,
+                    notes=judged.notes,
                 )
             )
         return kept, dropped, counts

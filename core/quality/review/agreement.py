@@ -43,7 +43,7 @@ def krippendorff_alpha(units: Iterable[Sequence[Hashable | None]], level: Level 
     totals = coincidences.sum(axis=1)
     distances = _distances(values, totals, level)
     observed = float((coincidences * distances).sum())
-    expected = float(totals @ distances @ totals) / (totals.sum() - 1)
+    expected = float(totals @ distances @ totals) / float(totals.sum() - 1)
     return 1.0 - observed / expected
 
 

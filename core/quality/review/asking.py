@@ -7,6 +7,7 @@ came is kept, and an outage is never taken for a verdict.
 
 import asyncio
 import re
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, contextmanager
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ class Review:
     ) -> None:
         self.passages = passages or {}
         self.writers = tuple(writers)
+        self.remarks: defaultdict[str, list[str]] = defaultdict(list)
+        """What was said of a sample, by its id."""
         self._reviewers = reviewers
         self._language = language
         self._overrides = overrides
@@ -135,10 +138,14 @@ class Review:
 
 def nobody(role: Role) -> ConfigError:
     """What to say where a filter asks teachers of a role that none has."""
-    return ConfigError(f"a filter of the funnel asks a {role}, and no teacher has the role `{role}`; give one that role")
+    return ConfigError(
+        f"a filter of the funnel asks a {role}, and no teacher has the role `{role}`; give one that role"
+    )
 
 
 FAMILY = re.compile(r"[a-z]+")
+ANY_MODEL = {"base", "chat", "code", "coder", "distill", "gguf", "instruct", "it", "large", "medium", "mini", "model"}
+ANY_MODEL |= {"preview", "small", "tiny", "turbo", "b", "m", "q", "k", "s", "v"}  # words that name no family
 SIBLINGS = {"chatgpt": "gpt", "o": "gpt", "mixtral": "mistral", "ministral": "mistral", "codestral": "mistral"}
 SIBLINGS |= {"magistral": "mistral", "qwq": "qwen", "codellama": "llama", "codegemma": "gemma"}
 
@@ -156,7 +163,7 @@ def related(model: str, other: str) -> bool:
 def _families(model: str) -> list[str]:
     """The words of a name that may be of a family, its own first."""
     name = model.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].casefold()
-    return [SIBLINGS.get(word, word) for word in FAMILY.findall(name)]
+    return [SIBLINGS.get(word, word) for word in FAMILY.findall(name) if word not in ANY_MODEL]
 
 
 class _Patient(Generic[T]):

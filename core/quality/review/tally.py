@@ -21,6 +21,12 @@ class Tally:
     rows: int = 0
     unscored: Counter[str] = field(default_factory=Counter)
 
+    def add(self, answers: Sequence[object]) -> None:
+        """Count one row and what its reviewers answered."""
+        self.rows += 1
+        if not quorum(answers):
+            self.unscored[why_unscored(answers)] += 1
+
     def figures(self) -> dict[str, float]:
         return {"asked": float(self.rows), "unscored": float(self.unscored.total())}
 
