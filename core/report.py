@@ -149,7 +149,8 @@ def review_sentences(report: Report) -> list[str]:
     if reviewed["reused"]:
         said += f"; {reviewed['reused']:,} more replies were there already"
     if reviewed["cost"]:
-        said += f"; {reviewed['prompt_tokens'] + reviewed['completion_tokens']:,} tokens cost {reviewed['cost']:.2f}"
+        tokens = reviewed["prompt_tokens"] + reviewed["completion_tokens"]  # 0 where an endpoint does not count
+        said += f"; {f'{tokens:,} tokens' if tokens else 'they'} cost {reviewed['cost']:.2f}"
     alphas = {name: figures["alpha"] for name, figures in report.funnel["figures"].items() if "alpha" in figures}
     agreed = [f"the judges of `{name}` agree at α = {alpha:.2f}" for name, alpha in alphas.items()]
     return ["; ".join([said, *agreed]) + ".", *report.funnel["notes"]]

@@ -44,10 +44,14 @@ class ScriptedChat:
 
 
 class AnsweringChat:
-    """Answers each request with what `answer` makes of it, a text or an error to raise; keeps what it was asked."""
+    """Answers each request with what `answer` makes of it, in the words of a script; keeps what it was asked."""
 
     def __init__(
-        self, answer: Callable[[ChatRequest], str | Exception], *, parallel: int = 4, fingerprint: str = "answering"
+        self,
+        answer: Callable[[ChatRequest], str | Reply | Exception],
+        *,
+        parallel: int = 4,
+        fingerprint: str = "answering",
     ) -> None:
         self._answer = answer
         self.parallel = parallel
@@ -61,7 +65,7 @@ class AnsweringChat:
         answer = self._answer(request)
         if isinstance(answer, Exception):
             raise answer
-        return Reply(text=answer, prompt_tokens=10, completion_tokens=5)
+        return answer if isinstance(answer, Reply) else Reply(text=answer, prompt_tokens=10, completion_tokens=5)
 
     async def aclose(self) -> None:
         self.closed = True

@@ -97,11 +97,12 @@ class Review:
         return self._reviewers[role]
 
     def ask(
-        self, role: Role, requests: Sequence[ChatRequest], read: Read[T], retries: int = 1
+        self, role: Role, requests: Sequence[ChatRequest], read: Read[T], retries: int = 1, *, cut: bool = False
     ) -> list[list[T | Unanswered]]:
         """What each teacher of the role answers to each of `requests`: (reviewers, requests), both in their order.
 
-        A reply that `read` makes nothing of is asked for again, up to `retries` times. Raises ConfigError when nobody
+        A reply that `read` makes nothing of, or that ended at the token limit unless it may be `cut`, is asked for
+        again, up to `retries` times. Raises ConfigError when nobody
         has the role, and TeacherError when one of them fails several times in a row.
         """
         reviewers = self.reviewers(role)
@@ -113,7 +114,7 @@ class Review:
                 done += 1
                 advance(done)
 
-            asked = [_Patient(one.chat, read, retries, count) for one in reviewers]
+            asked = [_Patient(one.chat, read, retries, cut, count) for one in reviewers]
             return self._runner.run(_side_by_side([_answers(one, requests) for one in asked]))
 
     def template(self, name: str) -> Template:
@@ -169,10 +170,11 @@ def _families(model: str) -> list[str]:
 class _Patient(Generic[T]):
     """Looks like a chat to `ask_all`: answers with what was read of a reply, or with why nothing was."""
 
-    def __init__(self, chat: Chat, read: Read[T], retries: int, count: Callable[[], None]) -> None:
+    def __init__(self, chat: Chat, read: Read[T], retries: int, cut: bool, count: Callable[[], None]) -> None:
         self._chat = chat
         self._read = read
         self._retries = retries
+        self._cut = cut
         self._count = count
         self._failures = 0
 
@@ -197,7 +199,8 @@ class _Patient(Generic[T]):
                     raise
                 return Unanswered("no_reply")
             self._failures = 0
-            if (found := self._read(reply.text)) is not None:
+            # half a list of claims could be mended, and would then speak for the whole
+            if (self._cut or reply.finish != "length") and (found := self._read(reply.text)) is not None:
                 return found
         return Unanswered("unreadable")
 

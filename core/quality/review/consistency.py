@@ -44,7 +44,7 @@ class SelfConsistency(Setting):
         tally = review.tally(self, Tally)
         rows = [row for row, sample in enumerate(batch) if sample.label is not None]
         requests = [request for row in rows for request in self._requests(batch[row])]
-        asked = review.ask(self.role, requests, normalised)
+        asked = review.ask(self.role, requests, normalised, cut=True)
         reasons: list[str | None] = [None] * len(batch)
         names = ("consistency", "answer_entropy", "label_share")
         scores: dict[str, list[float | None]] = {name: [None] * len(batch) for name in names}

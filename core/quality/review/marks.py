@@ -10,6 +10,7 @@ from ...generation.mending import objects_in
 from ...generation.parsing import THOUGHT, Refused, read_fields
 from ...prompts import Template
 from ...samples import Message, Sample
+from ...text import words
 
 CRITERIA = ("accuracy", "structure", "truthfulness")
 GRADE = re.compile(r"\s*([1-5])(?:\.0+)?\s*(?:/\s*5\s*)?\.?\s*")
@@ -106,6 +107,6 @@ def _claim(entry: Any) -> Claim | None:
     if not isinstance(entry, dict):
         return None
     said, verdict = str(entry.get("claim") or "").strip(), str(entry.get("supported")).strip().casefold()
-    if not said or verdict not in TRUTH:
+    if not words(said) or verdict not in TRUTH:  # "…" is the form that was asked for, said again
         return None
     return Claim(said, str(entry.get("quote") or "").strip(), TRUTH[verdict])

@@ -4,14 +4,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from wheelwork.core.chat.messages import Chat, ChatRequest
+from wheelwork.core.chat.messages import Chat, ChatRequest, Reply
 from wheelwork.core.quality.filters import FunnelContext
 from wheelwork.core.quality.review.asking import Review, Reviewer
 from wheelwork.core.samples import Message, Sample
 from wheelwork.core.teachers import Role
 from wheelwork.tests.fakes import AnsweringChat, FakeEncoder
 
-Rule = Callable[[str], str | Exception]
+Rule = Callable[[str], str | Reply | Exception]
 """From the last message of a request to the reply."""
 
 

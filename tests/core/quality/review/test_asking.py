@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from wheelwork.core.chat.budget import Budget, BudgetedChat, Spending
 from wheelwork.core.chat.cache import CachedChat, ReplyCache
-from wheelwork.core.chat.messages import ChatRequest
+from wheelwork.core.chat.messages import ChatRequest, Reply
 from wheelwork.core.errors import BudgetSpent, ConfigError, TeacherError
 from wheelwork.core.quality.review.asking import FAILURES_IN_A_ROW, Review, Reviewer, Unanswered, related
 from wheelwork.core.samples import Message
@@ -37,6 +37,13 @@ def test_a_reply_that_cannot_be_read_is_asked_for_again_and_drawn_anew() -> None
         first, second = chats(review, "judge")[0].asked
         assert (first.temperature, second.temperature > 0, first.seed != second.seed) == (0.0, True, True)
         assert review.ask("judge", requests("b"), digits, retries=2) == [[Unanswered("unreadable")]]
+
+
+def test_half_a_reply_is_not_read_unless_it_may_be_cut() -> None:
+    cut = Reply(text="4", finish="length")
+    with panel("judge", lambda text: cut) as review:
+        assert review.ask("judge", requests("a"), digits) == [[Unanswered("unreadable")]]
+        assert review.ask("judge", requests("a"), digits, cut=True) == [[4]]
 
 
 def test_a_call_that_fails_costs_its_own_row_only() -> None:

@@ -99,6 +99,7 @@ def test_any_text_has_terms_or_none_and_none_against_itself(text: str) -> None:
         (claims(), None),
         (claims(("c", "q", "perhaps")), None),
         (claims(("c", "q", True), ("", "q", True)), None),
+        (claims(("…", "…", True)), None),
         ('{"claims": "none"}', None),
         ('{"claims": [{"claim": "c"}]}', None),
         ("all of it is true", None),
