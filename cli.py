@@ -79,6 +79,8 @@ def check(loop: LoopFolder) -> None:
         table.add_row("passages", str(len(read.material.passages)), f"of {len(documents)} documents")
     for name, suite in read.suites.items():
         table.add_row(name, str(len(suite.items)), f"{suite.settings.role}, scored by {suite.settings.scorer.kind}")
+    for judge in read.settings.funnel.asking:
+        table.add_row(judge.kind, str(len(read.settings.teachers(judge.role))), f"teachers, as {judge.role}")
     fit = Table("is the task …", "", "why", box=None, pad_edge=False, header_style="dim")
     colours = {"yes": "green", "weak": "yellow", "no": "red"}
     for question in ("structured", "learnable", "verifiable"):

@@ -94,6 +94,10 @@ def _context(funnel: "Funnel", seeds: Path | None, holdout: list[Path], encoder:
     needed = needs(funnel)
     if "seeds" in needed and seeds is None:
         raise ConfigError(f"the filter `{needed['seeds']}` compares with seeds; give --seeds FILE, or leave it out")
+    if "review" in needed:
+        raise ConfigError(
+            f"the filter `{needed['review']}` asks the teachers of a loop; leave it out here, or run it in a loop"
+        )
     known = [(sample.prompt, sample.label or "") for sample in read_all(seeds)] if seeds is not None else []
     held_out = [sample.prompt for path in holdout for sample in read_all(path)]
     return FunnelContext(_encoder(encoder, needed["encoder"]) if "encoder" in needed else None, known, held_out)

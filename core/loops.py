@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from .digests import digest_of
 from .engines.base import EngineSettings
@@ -26,7 +26,9 @@ from .labelled import refuse_leaks
 from .models.store import ModelFiles, ModelStore
 from .pool.fitting import Present
 from .pool.replay import Replay
+from .prompts import Template, load_template
 from .quality.funnel import Funnel
+from .quality.review.asking import TASK as REVIEW
 from .rows import read_rows
 from .settings import Setting, parse, read_yaml
 from .teachers import EmbeddedTeacher, Role, Teacher, teachers_for
@@ -81,6 +83,16 @@ class LoopSettings(Setting):
             raise ValueError("no teacher has the role `writer`, so nobody writes samples")
         return teacher
 
+    @model_validator(mode="after")
+    def _somebody_reviews(self) -> "LoopSettings":
+        for judge in self.funnel.asking:
+            if not self.teachers(judge.role):
+                raise ValueError(
+                    f"`funnel.filters` has `{judge.kind}`, and no teacher has the role `{judge.role}`; "
+                    f"give one of `teacher` these roles: [{judge.role}]"
+                )
+        return self
+
     @field_validator("suites")
     @classmethod
     def _one_target(cls, suites: dict[str, SuiteSettings]) -> dict[str, SuiteSettings]:
@@ -108,6 +120,10 @@ class Loop:
             config=folder / CONFIG,
             excluded=excluded,
         )
+        names = [judge.template for judge in settings.funnel.asking if judge.template]
+        self.review_templates: dict[str, Template] = {
+            name: load_template(REVIEW, name, settings.language, folder / "prompts") for name in names
+        }
         self.suites = {
             name: read_suite(name, suite, folder, tuple(self.labels)) for name, suite in settings.suites.items()
         }
@@ -193,13 +209,14 @@ class Loop:
 
     @property
     def digest(self) -> str:
-        """Names the loop's content: settings, material, rehearsal and suites."""
+        """Names the loop's content: settings, material, rehearsal, suites and the prompts of reviewers."""
         return digest_of(
             {
                 "settings": self.settings.model_dump(mode="json"),
                 "material": self.material.digest,
                 "rehearsal": self.rehearsal_digest,
                 "suites": {name: suite.digest for name, suite in self.suites.items()},
+                "review": {name: template.digest for name, template in self.review_templates.items()},
             }
         )
 

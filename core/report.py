@@ -75,7 +75,7 @@ def as_markdown(report: Report) -> str:
 {markdown_table(["funnel", "samples", "share"], funnel_rows(report))}
 
 {_teacher_sentence(report)} {_training_sentence(report)}
-
+{_review_lines(report)}
 This was look {report.gate["look"]} at the target; it could spend α = \
 {report.gate["alpha"]:.3g}. Round `{report.round}`, seed {report.seed}.
 """
@@ -110,6 +110,7 @@ def as_renderable(report: Report) -> RenderableType:
         side_by_side,
         Text(),
         Text(f"{_teacher_sentence(report)} {_training_sentence(report)}"),
+        *map(Text, review_sentences(report)),
         Text(_where_sentence(report), style="dim"),
     )
 
@@ -139,6 +140,28 @@ def _teacher_sentence(report: Report) -> str:
     if teacher["cost"]:
         said += f"; {teacher['prompt_tokens'] + teacher['completion_tokens']:,} tokens cost {teacher['cost']:.2f}"
     return said + "."
+
+
+def review_sentences(report: Report) -> list[str]:
+    """What judges and verifiers did, and every remark of a filter; nothing where none was asked."""
+    reviewed: dict[str, Any] | None = report.funnel.get("reviewed")
+    if reviewed is None:
+        return []
+    said = f"Judges and verifiers answered {reviewed['calls']:,} calls"
+    if reviewed["reused"]:
+        said += f"; {reviewed['reused']:,} more replies were there already"
+    if reviewed["cost"]:
+        tokens = reviewed["prompt_tokens"] + reviewed["completion_tokens"]  # 0 where an endpoint does not count
+        said += f"; {f'{tokens:,} tokens' if tokens else 'they'} cost {reviewed['cost']:.2f}"
+    alphas = {name: figures["alpha"] for name, figures in report.funnel["figures"].items() if "alpha" in figures}
+    agreed = [f"the judges of `{name}` agree at α = {alpha:.2f}" for name, alpha in alphas.items()]
+    return ["; ".join([said, *agreed]) + ".", *report.funnel["notes"]]
+
+
+def _review_lines(report: Report) -> str:
+    """The same as a list of Markdown between empty lines."""
+    sentences = review_sentences(report)
+    return "\n" + "\n".join(f"- {sentence}" for sentence in sentences) + "\n" if sentences else ""
 
 
 def _where_sentence(report: Report) -> str:

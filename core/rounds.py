@@ -9,6 +9,7 @@ from .artifacts import Artifact
 from .evaluation.gate import Decision, SuiteFigures
 from .pool.log import Line
 from .quality.funnel import FilterCount
+from .quality.review.opening import Reviewed
 from .settings import Setting
 from .training.trained import Trained
 
@@ -80,6 +81,7 @@ class Sifted(Setting):
     cells: dict[str, int]  # kept samples by cell of the plan
     examples: dict[str, tuple[str, ...]]  # reason → a few texts
     seconds: float
+    reviewed: Reviewed = Reviewed()
 
 
 class Replayed(Setting):
@@ -146,12 +148,20 @@ class Report(Setting):
 
 
 def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
-    """Rows asked for and kept, and drops by reason: what no reply held, and what the filters threw away."""
+    """Rows asked for and kept, and drops by reason: what no reply held, and what the filters threw away.
+
+    Where judges or verifiers were asked: what they did and cost, what filters measured, and remarks on it.
+    """
     dropped = Counter[str]()
     for reasons in (*(wave.refused for wave in waves), *(count.dropped for count in sifted.counts)):
         dropped.update(reasons)
     asked = sum(wave.samples.rows for wave in waves)
-    return {"generated": asked, "kept": sifted.kept.rows, "dropped": dict(dropped), "waves": len(waves)}
+    summary = {"generated": asked, "kept": sifted.kept.rows, "dropped": dict(dropped), "waves": len(waves)}
+    figures = {count.filter: count.figures for count in sifted.counts if count.figures}
+    if figures:
+        notes = [note for count in sifted.counts for note in count.notes]
+        summary |= {"figures": figures, "notes": notes, "reviewed": sifted.reviewed.model_dump(mode="json")}
+    return summary
 
 
 def teacher_summary(waves: Sequence[Generated]) -> dict[str, Any]:

@@ -46,22 +46,37 @@ class Teachers:
 
     def fingerprint(self) -> str:
         """Names who will write, without starting anybody."""
-        return _pooled([self._fingerprint(teacher) for teacher in self.settings], self.settings)
+        return _pooled(self.fingerprints(), self.settings)
 
     def open(self, cache: Path, budget: Budget, stack: ExitStack) -> "Teaching":
         """Start engines, and ask endpoints whether they are there; all of it runs until `stack` closes.
 
         Raises TeacherError or ConfigError naming the teacher before any work is done.
         """
-        replies = ReplyCache(cache / "replies.db")
-        stack.callback(replies.close)
-        spending, members = Spending(budget), []
-        for teacher in self.settings:
-            chat = self._start(teacher, cache, stack)
-            prices = getattr(teacher, "prices", None) or FREE
-            members.append(Member(BudgetedChat(chat, spending, prices), teacher.weight))
+        replies, spending = _replies(cache, stack), Spending(budget)
+        members = [
+            Member(self._budgeted(teacher, cache, spending, stack, self.choices), teacher.weight)
+            for teacher in self.settings
+        ]
         chat = members[0].chat if len(members) == 1 else ChatPool(members)
         return Teaching(CachedChat(chat, replies), self.choices, spending)
+
+    def open_each(self, cache: Path, budget: Budget, stack: ExitStack) -> "list[Teaching]":
+        """Every teacher as a chat of its own, in their order, on one budget; else as `open`."""
+        replies, spending = _replies(cache, stack), Spending(budget)
+        chats = [self._budgeted(teacher, cache, spending, stack, choices=1) for teacher in self.settings]
+        return [Teaching(CachedChat(chat, replies), 1, spending) for chat in chats]
+
+    def names(self) -> list[str]:
+        """The name of each teacher's model, in their order, without starting anybody."""
+        return [
+            self.model(teacher).name if isinstance(teacher, EmbeddedTeacher) else self._connect(teacher).model
+            for teacher in self.settings
+        ]
+
+    def fingerprints(self) -> list[str]:
+        """Names each teacher by itself, without starting anybody."""
+        return [self._fingerprint(teacher) for teacher in self.settings]
 
     def _fingerprint(self, teacher: Teacher) -> str:
         if isinstance(teacher, EmbeddedTeacher):
@@ -73,10 +88,16 @@ class Teachers:
         assert not isinstance(teacher, EmbeddedTeacher)
         return self.resolve(teacher) if isinstance(teacher, BlockTeacher) else teacher.connect()
 
-    def _start(self, teacher: Teacher, cache: Path, stack: ExitStack) -> Chat:
+    def _budgeted(
+        self, teacher: Teacher, cache: Path, spending: Spending, stack: ExitStack, choices: int
+    ) -> BudgetedChat:
+        prices = getattr(teacher, "prices", None) or FREE
+        return BudgetedChat(self._start(teacher, cache, stack, choices), spending, prices)
+
+    def _start(self, teacher: Teacher, cache: Path, stack: ExitStack, choices: int) -> Chat:
         if isinstance(teacher, EmbeddedTeacher):
             model = self.model(teacher)
-            running = self.engine(model).start(model, {}, cache / "adapters", choices=self.choices)
+            running = self.engine(model).start(model, {}, cache / "adapters", choices=choices)
             return stack.enter_context(running).chat(exact=True)  # a resumed round writes what a whole one would have
         chat = self._connect(teacher)
         asyncio.run(_check(self._connect(teacher)))  # a client of its own: connections belong to one event loop
@@ -95,6 +116,12 @@ class Teaching:
     def cost(self) -> float:
         """Money spent so far, in the currency of the prices."""
         return self.spending.spent.money
+
+
+def _replies(cache: Path, stack: ExitStack) -> ReplyCache:
+    replies = ReplyCache(cache / "replies.db")
+    stack.callback(replies.close)
+    return replies
 
 
 async def _check(chat: OpenAIChat) -> None:

@@ -12,6 +12,7 @@ from ..core.evaluation.gate import Decision
 from ..core.loops import load_loop
 from ..core.report import SUITE_COLUMNS, as_markdown, funnel_rows, suite_rows
 from ..core.rounds import Generated, Replayed, Report, Results, Round, Sifted, Site, TrainedAdapter, teacher_summary
+from .sift import REMARKS
 from .steps import RETRIED, recorded
 
 
@@ -43,6 +44,12 @@ def record_round(
             "filter.dropped": sifted.dropped.rows,
             "filter.seconds": sifted.seconds,
             "replay.samples": replayed.samples.rows if replayed else 0,
+            **{
+                f"filter.{count.filter}.{name}": figure
+                for count in sifted.counts
+                for name, figure in count.figures.items()
+            },
+            **{f"review.{name}": float(value) for name, value in sifted.reviewed.model_dump().items() if value},
             "train.samples": trained.training.samples,
             "train.tokens_per_second": trained.training.tokens_per_second,
             "train.seconds": trained.training.seconds,
@@ -69,6 +76,7 @@ def record_round(
                 "label": sample.label or "",
                 "text": sample.prompt,
                 "reason": sample.reject_reason or "",
+                **({"review": sample.controls[REMARKS]} if REMARKS in sample.controls else {}),
                 **{score: round(value, 4) for score, value in sample.scores.items()},
             }
             for sample in store.samples(artifact)
@@ -78,7 +86,7 @@ def record_round(
         rows = store.read_json(answers.tables["candidate"])
         tracking.log_table(round_.run_id, rows, _columns(rows), f"answers/{suite}.json")
     writing = loop.writing()
-    for template in (*writing.templates.values(), writing.answer):
+    for template in (*writing.templates.values(), writing.answer, *loop.review_templates.values()):
         register_prompt(round_.loop, template, round_.run_id)
     tracking.log_figure(round_.run_id, _loss_figure(trained.training.losses), "loss.png")
 

@@ -2,10 +2,13 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
 
 from prefect import task
 
+from ..blocks.teacher import resolve_block
 from ..core.artifacts import Artifact, ArtifactStore
 from ..core.generation.planning import cell_of
 from ..core.loops import Loop, load_loop
@@ -15,14 +18,17 @@ from ..core.pool.exclusion import Exclusion
 from ..core.quality.filters import FunnelContext
 from ..core.quality.funnel import Funnel
 from ..core.quality.personal import mask
+from ..core.quality.review.opening import open_review
 from ..core.rounds import Sifted, Site
 from ..core.samples import Sample
-from .steps import cached
+from .progress import progress
+from .steps import RETRIED, cached
 
 SHOWN = 3  # examples a reason
+REMARKS = "review"  # the control that keeps what judges and verifiers said of a sample
 
 
-@task(**cached("filter", version=4))
+@task(**cached("filter", version=4), **RETRIED)
 def filter_samples(
     site: Site,
     candidates: tuple[Artifact, ...],
@@ -31,23 +37,31 @@ def filter_samples(
     seeds: str,
     suites: dict[str, str],
     encoder: str,
+    review: dict[str, Any],
 ) -> Sifted:
     """Run the funnel over `candidates`; write kept and dropped beside each other.
 
     What people `excluded` goes before the funnel, so that it displaces nothing, and after it, where filters changed it.
+    Judges and verifiers answer through the reply cache, so that a second try asks only for the rest; `review` names
+    who they are and what they read.
     """
     loop, store = load_loop(site.loop, excluded=excluded), ArtifactStore(site.artifacts)
     started = time.perf_counter()
-    context = FunnelContext(
-        load_encoder(loop),
-        seeds=[(seed.text, seed.label or "") for seed in loop.seeds],
-        held_out=[item.prompt for suite in loop.suites.values() for item in suite.items],
-    )
     out = Exclusion(excluded)
-    kept = out.drop([sample for wave in candidates for sample in store.samples(wave)])
-    kept, dropped, counts = funnel.split(kept, context)
+    with ExitStack() as stack:
+        opened = open_review(loop, resolve_block, site.cache, stack, progress)
+        context = FunnelContext(
+            load_encoder(loop),
+            seeds=[(seed.text, seed.label or "") for seed in loop.seeds],
+            held_out=[item.prompt for suite in loop.suites.values() for item in suite.items],
+            review=opened.review,
+        )
+        given = out.drop([sample for wave in candidates for sample in store.samples(wave)])
+        kept, dropped, counts = funnel.split(given, context)
     kept = out.drop(kept)
     dropped, counts = [*dropped, *out.dropped], [*counts, *out.counts]
+    if opened.review is not None:
+        kept, dropped = ([_with_remarks(one, opened.review.remarks) for one in part] for part in (kept, dropped))
     return Sifted(
         kept=store.write_samples(kept),
         dropped=store.write_samples(dropped),
@@ -55,12 +69,21 @@ def filter_samples(
         cells=dict(Counter(cell_of(sample.controls) for sample in kept)),
         examples=_examples(dropped),
         seconds=time.perf_counter() - started,
+        reviewed=opened.reviewed,
     )
 
 
 def load_encoder(loop: Loop) -> Encoder:
     """The encoder that the loop names."""
     return Encoder.load(ModelStore().get(loop.model_ref(loop.settings.encoder)))
+
+
+def _with_remarks(sample: Sample, remarks: Mapping[str, Sequence[str]]) -> Sample:
+    """A sample that says what its reviewers said of it, and no longer what those of its parent said of that."""
+    controls = {name: value for name, value in sample.controls.items() if name != REMARKS}
+    if said := remarks.get(sample.id):
+        controls[REMARKS] = " | ".join(said)
+    return sample.model_copy(update={"controls": controls})
 
 
 def _examples(dropped: Sequence[Sample]) -> dict[str, tuple[str, ...]]:

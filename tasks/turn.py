@@ -19,6 +19,7 @@ from ..core.loops import Loop, Overrides, find_loop, load_loop
 from ..core.models.encoder import ENCODING
 from ..core.models.store import ModelFiles, ModelStore
 from ..core.pool.store import Pool
+from ..core.quality.review.opening import Reviewed
 from ..core.rounds import (
     Champion,
     Generated,
@@ -42,7 +43,7 @@ from .pool import draw_replay, fill_pool
 from .rehearse import answer_rehearsal
 from .sift import filter_samples
 from .steps import Steps
-from .teachers import teachers_of
+from .teachers import reviewers_identity, teachers_of
 from .train import train_lora
 
 
@@ -74,6 +75,8 @@ class Turn:
         self._base = self._model(loop.settings.model)
         self._engine = loop.engine_for(self._base).fingerprint(self._base)
         self._waves: list[Generated] = []
+        self._review = reviewers_identity(loop)
+        self._reviewed = Reviewed()
         self._suites = {name: suite.digest for name, suite in loop.suites.items()}
         seed = self._tracking.rounds() if seed is None else seed
         round_id = f"{seed:04d}-{loop.digest[:8]}"
@@ -133,7 +136,8 @@ class Turn:
         )
 
     def _sift(self) -> Sifted:
-        return self._steps.run(
+        """What is left of all waves; what reviewers did is that of every pass so far."""
+        sifted = self._steps.run(
             filter_samples,
             candidates=tuple(wave.samples for wave in self._waves),
             funnel=self._loop.settings.funnel,
@@ -141,7 +145,10 @@ class Turn:
             seeds=self._loop.material.seeds_digest,
             suites=self._suites,
             encoder=self._encoder,
+            review=self._review,
         )
+        self._reviewed += sifted.reviewed
+        return sifted.model_copy(update={"reviewed": self._reviewed})
 
     def replay(self, sifted: Sifted) -> Replayed | None:
         """Draw from the pool; None where there is nothing to draw, as in the first round."""

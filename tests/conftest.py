@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from wheelwork.blocks.environment import QUIET
 
 # before Prefect, MLflow or Transformers are imported by any test
 for name, value in QUIET.items():
     os.environ.setdefault(name, value)
+
+settings.register_profile("patient", deadline=None)  # other work on the machine is no failure
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import selectors
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -38,6 +38,34 @@ class ScriptedChat:
         if isinstance(reply, Exception):
             raise reply
         return reply if isinstance(reply, Reply) else Reply(text=reply, completion_tokens=len(reply.split()))
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class AnsweringChat:
+    """Answers each request with what `answer` makes of it, in the words of a script; keeps what it was asked."""
+
+    def __init__(
+        self,
+        answer: Callable[[ChatRequest], str | Reply | Exception],
+        *,
+        parallel: int = 4,
+        fingerprint: str = "answering",
+    ) -> None:
+        self._answer = answer
+        self.parallel = parallel
+        self.fingerprint = fingerprint
+        self.asked: list[ChatRequest] = []
+        self.closed = False
+
+    async def __call__(self, request: ChatRequest) -> Reply:
+        self.asked.append(request)
+        await asyncio.sleep(0)
+        answer = self._answer(request)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, Reply) else Reply(text=answer, prompt_tokens=10, completion_tokens=5)
 
     async def aclose(self) -> None:
         self.closed = True

@@ -1,6 +1,6 @@
 """The filters of the funnel. Each is its settings, and answers a batch with a reason a row or none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import ClassVar, Literal
@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ..errors import ConfigError
 from ..models.encoder import Encode
 from ..samples import Sample
 from ..settings import Setting
 from ..text import normalised, words
+from .review.asking import Review
 
 Array = NDArray[np.float32]
 
@@ -22,23 +24,28 @@ MACHINE_TALK = (
 )  # fmt: skip
 
 
-Need = Literal["seeds", "encoder"]
+Need = Literal["seeds", "encoder", "review"]
 """What of the context a filter cannot do without; it says so in its class variable `needs`."""
 
 REMEMBERED = 20_000  # embeddings, 30 MB of 384 dimensions: those of the seeds and of the last batches
 
 
 class FunnelContext:
-    """What filters may look at besides the batch: seeds as (text, label), held-out texts, embeddings.
+    """What filters may look at besides the batch: seeds as (text, label), held-out texts, embeddings, reviewers.
 
-    `encode` may be None where no filter needs an encoder.
+    `encode` and `review` may be None where no filter needs them.
     """
 
     def __init__(
-        self, encode: Encode | None, seeds: Sequence[tuple[str, str]] = (), held_out: Sequence[str] = ()
+        self,
+        encode: Encode | None,
+        seeds: Sequence[tuple[str, str]] = (),
+        held_out: Sequence[str] = (),
+        review: Review | None = None,
     ) -> None:
         self.seeds = seeds
         self.held_out = held_out
+        self._review = review
         self._encode = encode
         self._known: dict[str, Array] = {}
 
@@ -58,21 +65,38 @@ class FunnelContext:
             del self._known[text]
         return np.stack([found[text] for text in texts])
 
-    def without_encoder(self) -> "FunnelContext":
-        """The same for filters that need no encoder, light enough to be sent to another process."""
+    def texts_only(self) -> "FunnelContext":
+        """The same without models, light enough to be sent to another process."""
         return FunnelContext(None, self.seeds, self.held_out)
+
+    @property
+    def review(self) -> Review:
+        """The teachers that judge and verify. Raises ConfigError where there are none."""
+        if self._review is None:
+            raise ConfigError(
+                "a filter of the funnel asks a judge or verifier, and there is nobody to ask here; "
+                "run it in a loop whose teachers have these roles, or leave the filter out"
+            )
+        return self._review
 
 
 @dataclass(frozen=True)
 class Judgements:
     """One reason or None for each row of a batch, scores by name, and what a row becomes where it is changed.
 
-    A score that is not known is None.
+    A score is None for a row on which it could not be measured; that row gets none. `figures` and `notes` are about
+    all rows that the filter has seen in this run, as the report shows them.
     """
 
     reasons: list[str | None]
-    scores: dict[str, Sequence[float | None]] = field(default_factory=dict)
+    scores: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     changed: dict[int, Sample] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def scores_of(self, row: int) -> dict[str, float]:
+        """The scores that could be measured on one row."""
+        return {name: value for name, values in self.scores.items() if (value := values[row]) is not None}
 
 
 class Rules(Setting):

@@ -6,28 +6,39 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ..chat.budget import Budget
 from ..models.progress import Progress, silent
 from ..samples import Sample
 from ..settings import Setting
+from ..teachers import Role
 from .duplicates import ExactDuplicates, NearDuplicates
 from .filters import FunnelContext, LabelAgreement, Novelty, Rules
 from .passes import MOST_FILTERS, ROWS, Each, judge_all
 from .personal.filter import PersonalData
+from .review.consistency import SelfConsistency
+from .review.judge import Judge
+from .review.verify import Verifier
 from .verdicts import Batch, Verdict, as_judged
 
+Asking = Judge | Verifier | SelfConsistency
+"""Filters that ask teachers."""
+
 Filter = Annotated[
-    Rules | PersonalData | ExactDuplicates | NearDuplicates | Novelty | LabelAgreement, Field(discriminator="kind")
+    Rules | PersonalData | ExactDuplicates | NearDuplicates | Novelty | LabelAgreement | Asking,
+    Field(discriminator="kind"),
 ]
 
 
 class FilterCount(Setting):
-    """What one filter did: rows in and out, drops by reason, seconds."""
+    """What one filter did: rows in and out, drops by reason, seconds; what it measured over all rows, and remarks."""
 
     filter: str
     rows_in: int
     rows_out: int
     dropped: dict[str, int]
     seconds: float
+    figures: dict[str, float] = Field({})
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,19 @@ class Funnel(Setting):
         max_length=MOST_FILTERS,
         description="filters in order, the cheap ones first",
     )
+    budget: Budget = Field(
+        Budget(), description="what teachers that are asked by filters may cost in one pass; then rows are unscored"
+    )
+
+    @property
+    def asking(self) -> tuple[Asking, ...]:
+        """The filters that ask teachers."""
+        return tuple(judge for judge in self.filters if isinstance(judge, Asking))
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles of the teachers that filters ask, each once."""
+        return tuple(dict.fromkeys(judge.role for judge in self.asking))
 
     def split(
         self, samples: Sequence[Sample], context: FunnelContext
@@ -92,6 +116,8 @@ class Funnel(Setting):
                 rows_out=tally.rows_in - tally.dropped.total(),
                 dropped=dict(tally.dropped),
                 seconds=tally.seconds,
+                figures=tally.figures,
+                notes=tally.notes,
             )
             for judge, tally in zip(self.filters, tallies, strict=True)
         ]

@@ -25,6 +25,7 @@ ROWS = 2048
 """Of a batch: enough for what a call costs to vanish, few enough for progress to be seen where rows are dear."""
 
 MOST_FILTERS = 64
+HERE = {"encoder", "review"}  # what cannot be sent to another process
 
 
 class ByRow(Protocol):
@@ -78,6 +79,8 @@ class Tally:
     rows_in: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    figures: dict[str, float] = field(default_factory=dict)  # of the last batch, which are about all before it too
+    notes: tuple[str, ...] = ()
 
     def add(self, rows: int, reasons: Iterable[str | None], seconds: float) -> None:
         self.rows_in += rows
@@ -86,6 +89,7 @@ class Tally:
 
     def __iadd__(self, other: "Tally") -> "Tally":
         self.add(other.rows_in, other.dropped.elements(), other.seconds)
+        self.figures, self.notes = other.figures or self.figures, other.notes or self.notes
         return self
 
 
@@ -145,14 +149,14 @@ def judge_all(
 ) -> tuple[list[Verdict], list[Tally]]:
     """The verdict on each batch, in order, and what each filter did. `batches` is read once for each pass.
 
-    Filters that need an encoder run in this process whatever `each` is. `progress` hears the rows that are done;
-    `rows` is how many there are, as far as is known.
+    Filters that need an encoder or reviewers run in this process whatever `each` is. `progress` hears the rows that
+    are done; `rows` is how many there are, as far as is known.
     """
     verdicts: list[Verdict] | None = None
     tallies: list[Tally] = []
     for number, step in enumerate(steps := passes(filters), 1):
-        alone = any("encoder" in getattr(judge, "needs", ()) for _, judge in (*step.by_row, *step.by_corpus))
-        work = Work(tuple(filters), step, context if alone else context.without_encoder())
+        alone = any(not HERE.isdisjoint(getattr(judge, "needs", ())) for _, judge in (*step.by_row, *step.by_corpus))
+        work = Work(tuple(filters), step, context if alone else context.texts_only())
         label = "judging" if len(steps) == 1 else f"judging, pass {number} of {len(steps)}"
         outcomes: list[Outcome] = []
         done = 0
@@ -208,6 +212,7 @@ def _judge(
         else:
             verdict.reasons[row] = reason
     tally.add(len(left), judged.reasons, time.perf_counter() - started)
+    tally.figures, tally.notes = judged.figures, judged.notes
     return [row for row, _ in pairs], [sample for _, sample in pairs]
 
 

@@ -120,6 +120,11 @@ def test_a_syntax_error_is_named_by_its_line(tmp_path: Path) -> None:
         ({"suites": {"g": GUARD | {"margin": 0}}}, "`suites.g`: a guard needs a `margin` above 0, such as 0.1"),
         ({"suites": {"g": {"role": "guard", "path": "x"}}}, "`suites.g`: a guard needs a `margin` above 0"),
         ({"suites": {"t": {"role": "target", "path": "x", "margin": 0.1}}}, "a target has no `margin`"),
+        ({"funnel": {"filters": [{"kind": "judge"}]}},
+         "`judge`, and no teacher has the role `judge`; give one of `teacher` these roles: [judge]"),
+        ({"funnel": {"filters": [{"kind": "verifier"}]}, "teacher": {"kind": "embedded", "roles": ["writer", "judge"]}},
+         "`funnel.filters` has `verifier`, and no teacher has the role `verifier`"),
+        ({"funnel": {"filters": [{"kind": "judge", "bar": 2}]}}, "`funnel.filters.0.judge.bar`"),
         ({"language": "tlh"}, "there is no template `tlh/classify/continue.md`; put one into"),
     ],
 )  # fmt: skip
@@ -248,6 +253,13 @@ def test_the_digest_changes_with_everything_that_a_round_depends_on(tmp_path: Pa
         f"---\n{head}\n---\n" + "# user\n{{ setting }} {{ topic }} {{ shots }}\n# assistant\n{{ opening }}\n"
     )
     others.append(load_loop(tmp_path / "g").digest)
+    judged = {"teacher": {"kind": "embedded", "roles": ["writer", "judge"]}, "funnel": {"filters": [{"kind": "judge"}]}}
+    others.append(digest("j", **judged))
+    prompt = tmp_path / "k" / "prompts" / "en" / "review" / "judge.md"
+    prompt.parent.mkdir(parents=True)
+    head = "name: judge\ntask: review\nlanguage: en\npurpose: x\nvariables: [answer]"
+    prompt.write_text(f"---\n{head}\n---\n# user\n{{{{ answer }}}}\n")
+    others.append(digest("k", **judged))
     assert len({same, *others}) == 1 + len(others)
 
 

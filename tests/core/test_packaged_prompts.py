@@ -92,6 +92,17 @@ def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+REVIEW: dict[str, dict[str, Any]] = {
+    "judge": {"instruction": "Be brief.", "question": "How long is the notice?", "answer": "three months"},
+    "verify": {
+        "knowledge": PASSAGE,
+        "question": "Until when?",
+        "answer": "until 13:00",
+        "terms": ["HR-9", "Lindqvist"],
+    },
+    "compare": {"instruction": "Be brief.", "question": "How long?", "first": "three months", "second": "one"},
+}
+FIELDS = {"judge": ("accuracy", "structure", "truthfulness"), "verify": ("claims",), "compare": ("reason", "better")}
 EVERY = sorted(ROOT.rglob("*.md"))
 OURS = [path for path in EVERY if path.parent.name in {*WRITTEN, "augment"}]  # others have variables of their own
 WRITING = [path for path in OURS if path.stem in ("write", "continue")]
@@ -251,6 +262,52 @@ def test_a_message_is_written_as_it_always_was() -> None:
     )
 
 
+# reviewers
+
+every_review = pytest.mark.parametrize("path", [path for path in EVERY if path.parent.name == "review"], ids=named)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_samples_can_be_judged_verified_and_compared(language: str) -> None:
+    assert {path.stem for path in EVERY if path.parts[-3:-1] == (language, "review")} == set(REVIEW)
+
+
+@every_review
+def test_a_reviewer_sees_every_value_the_sample_last_and_its_material_marked(path: Path) -> None:
+    template, values = read(path), REVIEW[path.stem]
+    assert set(template.head["variables"]) == set(values)
+    assert [role for role, _ in template.turns] == ["system", "user"]  # what is the same for all rows stands first
+    assert not any(name in template.turns[0][1] for name in ("{{", "{%"))
+    text = template.render(**values)
+    for name, value in values.items():
+        for part in value if isinstance(value, list) else [value]:
+            assert part in text, f"`{name}` is not shown"
+    shown = template.turns[1][1]
+    assert all(re.search(rf"<[^<>/]+>\n{{{{ {name} }}}}\n</", shown) for name in values if name != "terms")
+
+
+@every_review
+def test_a_reviewer_is_told_the_fields_of_its_schema(path: Path) -> None:
+    template = read(path)
+    schema, told = template.head["output"], template.render(**REVIEW[path.stem])
+    assert set(schema["required"]) == set(schema["properties"]) >= set(FIELDS[path.stem])
+    keys = schema["properties"]["claims"]["items"]["properties"] if path.stem == "verify" else schema["properties"]
+    assert all(f"`{key}`" in told or f'"{key}"' in told for key in keys)
+
+
+@every_review
+def test_what_a_reviewer_is_not_given_leaves_no_trace(path: Path) -> None:
+    empty = {name: [] if name == "terms" else "" for name in ("instruction", "terms")}
+    text = read(path).render(**REVIEW[path.stem] | {k: v for k, v in empty.items() if k in REVIEW[path.stem]})
+    assert not any(debris in text for debris in ("<instruction>", "<指令>", "in particular", "特别留意", "\n\n\n"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_judge_gives_its_reason_before_its_grade(language: str) -> None:
+    keys = list(read(ROOT / language / "review" / "judge.md").head["output"]["properties"])
+    assert keys == [key for name in FIELDS["judge"] for key in (f"{name}_reason", name)]
+
+
 # sentences
 
 
@@ -291,7 +348,7 @@ def test_difficulty_has_five_grades_and_languages_have_names(language: str) -> N
     assert list(rules["languages"]) == ["en", "zh", "de", "fr", "es", "ja"]
 
 
-@pytest.mark.parametrize("path", [path for path in OURS if path.parts[-3] == "zh"], ids=named)
+@pytest.mark.parametrize("path", [path for path in EVERY if path.parts[-3] == "zh"], ids=named)
 def test_chinese_prompts_have_chinese_punctuation(path: Path) -> None:
     prose = "".join(
         re.sub(r"```.*?```|`[^`]*`|\{[{%#].*?[}%#]\}|\{.*\}", "", body, flags=re.DOTALL) for _, body in read(path).turns

@@ -63,6 +63,20 @@ def test_what_is_unknown_is_a_dash_and_not_zero() -> None:
     assert "| holdout | target | 312 | 0.000 | – | – | – |" in text
 
 
+def test_what_judges_did_and_said_is_told_and_nothing_where_there_are_none() -> None:
+    assert "Judges" not in as_markdown(REPORT) and "Judges" not in printed(REPORT)
+    reviewed = {"calls": 1200, "reused": 3, "prompt_tokens": 9000, "completion_tokens": 1000, "cost": 1.5}
+    funnel = REPORT.funnel | {
+        "reviewed": reviewed,
+        "figures": {"judge": {"alpha": 0.613, "asked": 600.0}, "verifier": {"asked": 600.0}},
+        "notes": ["judge: 2 of 600 rows could not be judged (no_reply 2) and were kept."],
+    }
+    judged = REPORT.model_copy(update={"funnel": funnel})
+    said = "Judges and verifiers answered 1,200 calls; 3 more replies were there already; 10,000 tokens cost 1.50; "
+    assert f"- {said}the judges of `judge` agree at α = 0.61.\n- judge: 2 of 600 rows" in as_markdown(judged)
+    assert "2 of 600 rows" in printed(judged, width=200)
+
+
 def test_the_funnel_lists_the_commonest_reason_first() -> None:
     text = as_markdown(REPORT)
     assert text.index("label_disagrees") < text.index("too_short") < text.index("| kept | 80 | 40% |")

@@ -73,6 +73,17 @@ def test_one_call_brings_what_each_teacher_can(tmp_path: Path) -> None:
     assert teachers(at("http://a.test/v1", choices=4), at("http://b.test/v1", choices=2)).choices == 2
 
 
+def test_each_teacher_alone_answers_for_itself_and_spends_from_one_budget(tmp_path: Path) -> None:
+    with mock_teacher() as one, mock_teacher() as other, ExitStack() as stack:
+        who = teachers(at(one), at(other))
+        first, second = who.open_each(tmp_path, Budget(calls=3), stack)
+        assert [first.chat.fingerprint, second.chat.fingerprint] == who.fingerprints()
+        assert who.names() == ["mock", "mock"]
+        assert sum(isinstance(reply, Reply) for reply in ask(first, 2)) == 2
+        assert sum(isinstance(reply, Reply) for reply in ask(second, 2)) == 1
+        assert first.spending is second.spending and first.spending.spent.calls == 3
+
+
 def test_an_endpoint_that_is_not_there_is_told_before_any_work(tmp_path: Path) -> None:
     with ExitStack() as stack, pytest.raises(TeacherError, match=r"the teacher `mock` at .* cannot be reached"):
         teachers(at("http://127.0.0.1:9/v1")).open(tmp_path, Budget(), stack)

@@ -3,13 +3,8 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import pytest
 import typer
@@ -17,6 +12,7 @@ from typer.testing import CliRunner
 from wheelwork.cli import app
 from wheelwork.core.generation.fill import Rows, fill_orders
 from wheelwork.core.generation.standalone import Asked
+from wheelwork.tests.endpoint import endpoint
 from wheelwork.tests.fakes import ScriptedChat
 
 ROOT = Path(__file__).parents[2]
@@ -37,39 +33,6 @@ def seeds(task: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in (FOLDER / f"{task}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-@contextmanager
-def parrot(says: list[dict[str, str]]) -> Iterator[str]:
-    """The address of an endpoint that answers each call with the next of `says`, for ever."""
-    texts = cycle(map(json.dumps, says))
-
-    class Parrot(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._answer({"data": [{"id": "qwen3-32b"}]})
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self._answer({"choices": [{"message": {"content": next(texts)}, "finish_reason": "stop"}]})
-
-        def _answer(self, payload: dict[str, Any]) -> None:
-            body = json.dumps(payload).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Parrot) as server:
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1"
-        finally:
-            server.shutdown()
-
-
 def test_each_example_has_its_two_commands() -> None:
     assert {path.stem for path in FOLDER.glob("*.jsonl")} == set(TASKS)
     for task in TASKS:
@@ -85,7 +48,8 @@ def test_a_teacher_that_says_the_seeds_again_has_every_row_accepted(
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("WHEELWORK_HOME", str(tmp_path / "home"))
     said, out = seeds(task), tmp_path / "made.jsonl"
-    with parrot(said) as url:
+    texts = cycle(map(json.dumps, said))
+    with endpoint(lambda body: next(texts)) as url:
         instead = ["--teacher", url, "--n", str(len(said)), "--out", str(out)]  # of an option, the last one counts
         ran = CliRunner().invoke(app, [*commands(task)[0], *instead])
     assert ran.exit_code == 0, (ran.output, ran.exception)
