@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from yaml.reader import ReaderError
 
 from .errors import ConfigError
-from .text import in_words
+from .text import in_words, nearest
 
 
 class Setting(BaseModel):
@@ -55,9 +55,15 @@ def parse(model: type[S], data: Any, where: str) -> S:
 
 
 def _own(problems: list[Any]) -> list[Any]:
-    """`problems` without a list's being too short, where that is so only because an entry of it is wrong."""
+    """`problems` without those that are there only because of another: a list too short as an entry of it is wrong, a
+    default that could not be worked out."""
     wrong = {problem["loc"][:-1] for problem in problems}
-    return [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in wrong]
+    return [
+        problem
+        for problem in problems
+        if problem["type"] != "default_factory_not_called"
+        and (problem["type"] != "too_short" or problem["loc"] not in wrong)
+    ]
 
 
 def _explain(model: type[BaseModel], problem: Any) -> str:
@@ -69,9 +75,22 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
         return f"unknown key `{location}`; {hint}"
     if problem["type"] == "missing":
         return f"`{location}` is missing"
+    if problem["type"] == "union_tag_not_found":
+        return f"`{location}.kind` is missing"
+    if problem["type"] == "union_tag_invalid":
+        kinds = [kind.strip("' ") for kind in problem["ctx"]["expected_tags"].split(",")]
+        return f"`{location}`: no {_noun(problem['loc'])} is called `{problem['ctx']['tag']}`; " + nearest(
+            str(problem["ctx"]["tag"]), kinds
+        )
     shown = "" if isinstance(problem["input"], dict | list) else f" (found {problem['input']!r})"
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"`{location}`: {message[:1].lower()}{message[1:]}{shown}" if location else message
+
+
+def _noun(location: tuple[Any, ...]) -> str:
+    """What stands at `location`: an entry of `filters` is a filter."""
+    name = next(part for part in reversed(location) if isinstance(part, str))
+    return name.removesuffix("s") if isinstance(location[-1], int) else name
 
 
 def _fields_at(annotation: Any, location: tuple[Any, ...]) -> set[str]:

@@ -12,14 +12,25 @@ WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 def normalised(text: str) -> str:
     """`text` without what does not change its meaning here: Unicode form, case, spacing, outer punctuation."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())  # folding can undo the form
-    return " ".join(folded.split()).strip(OUTER)
+    return " ".join(folded(text).split()).strip(OUTER)
+
+
+def folded(text: str) -> str:
+    """`text` in one Unicode form and one case; all its signs and spaces stay."""
+    if text.isascii():  # the common case, which has one form already
+        return text.lower()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())  # folding can undo the form
 
 
 def words(text: str) -> list[str]:
     """The words of `text`, folded; a script without spaces counts each of its characters."""
-    whole: list[str] = WORD.findall(normalised(text))
-    if text.isascii():  # the common case, in which no sign needs to be looked at
+    return words_of(normalised(text))
+
+
+def words_of(normal: str) -> list[str]:
+    """The words of a text that is normalised already."""
+    whole: list[str] = WORD.findall(normal)
+    if normal.isascii():  # the common case, in which no sign needs to be looked at
         return whole
     found: list[str] = []
     for word in whole:

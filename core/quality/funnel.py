@@ -53,7 +53,7 @@ class Funnel(Setting):
                 survivors = []
                 for index, (row, reason) in enumerate(zip(kept, judged.reasons, strict=True)):
                     sample = judged.changed.get(index, row)
-                    scored = sample.with_scores(**{name: values[index] for name, values in judged.scores.items()})
+                    scored = sample.with_scores(**judged.scores_of(index))
                     if reason is None:
                         survivors.append(scored)
                     else:
