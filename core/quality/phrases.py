@@ -10,7 +10,8 @@ PhraseLanguage = Literal["en", "zh"]
 MACHINE: dict[PhraseLanguage, tuple[str, ...]] = {
     "en": ("as an ai", "language model"),
     "zh": (
-        "作为一个ai", "作为一名ai", "作为ai", "作为一个人工智能", "作为一名人工智能", "作为人工智能助", "作为人工智能模",
+        "作为一个ai", "作为一名ai", "作为ai", "作为一个人工智能", "作为一名人工智能", "作为人工智能助",
+        "作为人工智能模",
         "作为人工智能，", "语言模型",
     ),
 }  # fmt: skip
