@@ -31,8 +31,8 @@ CALL = re.compile(
 )
 MAYBE_CALL = (
     " now", " today", "click", "claim", " won", "limited", "last", "miss", "offer", "deal", "discount",
-    "promotion", "flash", "guarantee", "risk", "free", "get ", "code ", "earn ", "make ", "visit", "check out", "follow",
-    "add me", "add us", "dm ", "message ", "text me", "text us", "vx", "wx", "qq",
+    "promotion", "flash", "guarantee", "risk", "free", "get ", "code ", "earn ", "make ", "visit", "check out",
+    "follow", "add me", "add us", "dm ", "message ", "text me", "text us", "vx", "wx", "qq",
 )  # fmt: skip
 """One of these stands in every English call, link or handle; they are found much faster than the patterns."""
 
