@@ -12,9 +12,33 @@ from ..settings import Setting
 from .duplicates import ExactDuplicates, NearDuplicates
 from .filters import FunnelContext, LabelAgreement, Novelty, Rules
 from .personal.filter import PersonalData
+from .rows.advertising import Advertising
+from .rows.code import CodeChecks
+from .rows.debris import TemplateDebris
+from .rows.dialogue import DialogueChecks
+from .rows.fields import Fields
+from .rows.language import Language
+from .rows.outliers import Outliers
+from .rows.repetition import Repetition
+from .rows.structure import Structure
 
 Filter = Annotated[
-    Rules | PersonalData | ExactDuplicates | NearDuplicates | Novelty | LabelAgreement, Field(discriminator="kind")
+    Rules
+    | TemplateDebris
+    | Repetition
+    | Language
+    | Structure
+    | Advertising
+    | Fields
+    | Outliers
+    | DialogueChecks
+    | CodeChecks
+    | PersonalData
+    | ExactDuplicates
+    | NearDuplicates
+    | Novelty
+    | LabelAgreement,
+    Field(discriminator="kind"),
 ]
 
 

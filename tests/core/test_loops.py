@@ -113,7 +113,7 @@ def test_a_syntax_error_is_named_by_its_line(tmp_path: Path) -> None:
         ({"suites": {"t": {"role": "target", "pth": "x"}}}, "unknown key `suites.t.pth`; did you mean `path`?"),
         ({"funnel": {"filters": [{"kind": "rules", "min_word": 2}]}}, "min_word`; did you mean `min_words`?"),
         ({"teacher": {"kind": "openai", "base_url": "ftp://x", "model": "m"}}, "`teacher.0.openai.base_url`"),
-        ({"engine": {"kind": "llamacp"}}, "`engine`: input tag 'llamacp'"),
+        ({"engine": {"kind": "llamacp"}}, "`engine`: no engine is called `llamacp`; did you mean `llamacpp`?"),
         ({"name": "a b"}, "`name`: string should match pattern"),
         ({"suites": {}}, "`suites`: dictionary should have at least 1 item"),
         ({"suites": {"general": GUARD}}, "`suites`: at least one suite needs `role: target`"),
