@@ -81,6 +81,11 @@ class Sample(Setting):
             raise ValueError(f"sample {self.id}: the scores {', '.join(unknown)} are not finite")
         return self.model_copy(update={"scores": self.scores | {name: float(s) for name, s in scores.items()}})
 
+    def saying(self, messages: Iterable[Message]) -> Self:
+        """The same sample with other messages, and so with another id; `parent_id` stays what it is."""
+        rest = {name: getattr(self, name) for name in Sample.model_fields if name not in ("id", "messages")}
+        return self.make(messages, **rest)
+
     def rejected(self, reason: str) -> Self:
         """A copy that says why the funnel dropped it."""
         return self.model_copy(update={"reject_reason": reason})

@@ -56,9 +56,15 @@ def parse(model: type[S], data: Any, where: str) -> S:
 
 
 def _own(problems: list[Any]) -> list[Any]:
-    """`problems` without a list's being too short, where that is so only because an entry of it is wrong."""
+    """`problems` without those that are there only because of another: a list too short as an entry of it is wrong, a
+    default that could not be worked out."""
     wrong = {problem["loc"][:-1] for problem in problems}
-    return [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in wrong]
+    return [
+        problem
+        for problem in problems
+        if problem["type"] != "default_factory_not_called"
+        and (problem["type"] != "too_short" or problem["loc"] not in wrong)
+    ]
 
 
 def _explain(model: type[BaseModel], problem: Any) -> str:
@@ -74,6 +80,8 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
         return f"`{location}.{key}`: there is no `{tag}`; {nearest(tag, known)}"
     if problem["type"] == "missing":
         return f"`{location}` is missing"
+    if problem["type"] == "union_tag_not_found":
+        return f"`{location}.kind` is missing"
     shown = "" if isinstance(problem["input"], dict | list) else f" (found {problem['input']!r})"
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"`{location}`: {message[:1].lower()}{message[1:]}{shown}" if location else message

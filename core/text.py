@@ -14,17 +14,27 @@ SPACED = "".join(chr(code) if chr(code).isalnum() or chr(code) in "_'" else " " 
 
 def normalised(text: str) -> str:
     """`text` without what does not change its meaning here: Unicode form, case, spacing, outer punctuation."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())  # folding can undo the form
-    return " ".join(folded.split()).strip(OUTER)
+    return " ".join(folded(text).split()).strip(OUTER)
+
+
+def folded(text: str) -> str:
+    """`text` in one Unicode form and one case; all its signs and spaces stay."""
+    if text.isascii():  # the common case, which has one form already
+        return text.lower()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())  # folding can undo the form
 
 
 def words(text: str) -> list[str]:
     """The words of `text`, folded; a script without spaces counts each of its characters."""
-    folded = normalised(text)
-    if folded.isascii() and "''" not in folded:  # the common case, in which `split` finds the same, faster
-        spaced = f" {folded.translate(SPACED)} "
+    return words_of(normalised(text))
+
+
+def words_of(normal: str) -> list[str]:
+    """The words of a text that is normalised already."""
+    if normal.isascii() and "''" not in normal:  # the common case, in which `split` finds the same, faster
+        spaced = f" {normal.translate(SPACED)} "
         return spaced.replace(" '", " ").replace("' ", " ").split()
-    whole: list[str] = WORD.findall(folded)
+    whole: list[str] = WORD.findall(normal)
     found: list[str] = []
     for word in whole:
         found.extend(word if any("\u3040" <= sign <= "\u9fff" for sign in word) else [word])

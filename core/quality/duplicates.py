@@ -78,13 +78,13 @@ class ExactDuplicates(OneOfAlike):
         return Judgements(self.decide([self.gather(batch, context)], context))
 
     def gather(self, batch: Sequence[Sample], context: FunnelContext) -> Hashed:
-        return Hashed(_hashes(sample.prompt for sample in batch), self.ranks(batch))
+        return Hashed(hashes_of(sample.prompt for sample in batch), self.ranks(batch))
 
     def decide(self, batches: Sequence[Hashed], context: FunnelContext, heard: Heard = unheard) -> list[str | None]:
         hashes = np.concatenate([batch.hashes for batch in batches])
         ranks = np.concatenate([batch.ranks for batch in batches])
-        leaked = np.isin(hashes, _hashes(context.held_out))
-        copied = np.isin(hashes, _hashes(text for text, _ in context.seeds))
+        leaked = np.isin(hashes, hashes_of(context.held_out))
+        copied = np.isin(hashes, hashes_of(text for text, _ in context.seeds))
         left = np.flatnonzero(~(leaked | copied))
         again = left[~one_of_each(hashes[left], ranks[left])]
         return _named(len(hashes), duplicate=again, copies_seed=copied, held_out=leaked)
@@ -142,7 +142,7 @@ def _named(rows: int, **reasons: Ints | Flags) -> list[str | None]:
     return found
 
 
-def _hashes(texts: Iterable[str]) -> NDArray[np.uint64]:
+def hashes_of(texts: Iterable[str]) -> NDArray[np.uint64]:
     """64 bits of each text, folded: among a million texts two differ and are equal here once in 40 million times."""
     digests = [blake2b(normalised(text).encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts]
     return np.frombuffer(b"".join(digests), dtype=np.uint64)

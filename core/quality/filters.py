@@ -1,27 +1,28 @@
 """The filters of the funnel. Each is its settings, and answers a batch with a reason a row or none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice, pairwise
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..errors import ConfigError
 from ..models.encoder import Encode
 from ..samples import Sample
 from ..settings import Setting
-from ..text import normalised, words
+from ..text import folded, normalised, words_of
+from .parts import Part, texts_of
+from .phrases import PhraseLanguage, phrases_for
 from .review.asking import Review
 
 Array = NDArray[np.float32]
 
-MACHINE_TALK = (
-    "as an ai", "language model", "customer message", "here is a", "here's a", "the customer", "topic:",
-    "i can help you", "how can i help", "we can help you",
-)  # fmt: skip
+
+Phrase = Annotated[str, Field(pattern=r"\S")]
 
 
 Need = Literal["seeds", "encoder", "review"]
@@ -98,45 +99,109 @@ class Judgements:
         """The scores that could be measured on one row."""
         return {name: value for name, values in self.scores.items() if (value := values[row]) is not None}
 
+    @classmethod
+    def by_text(
+        cls, batch: Sequence[Sample], parts: Sequence[Part], judge: Callable[[str], str | None]
+    ) -> "Judgements":
+        """The reason of the first text among `parts` of each sample that `judge` has one for."""
+        return cls([next(filter(None, map(judge, texts_of(sample, parts))), None) for sample in batch])
+
 
 class Rules(Setting):
-    """Drop what no reader would take for a message: empty, cut off, too short or long, debris, repetition."""
+    """Drop what no reader would take for a message: empty, cut off, too short or long, debris, repetition.
+
+    Judges what the user said last; `judges: [answer]` judges answers instead, which need lengths of their own, so
+    that a funnel may well hold two of these. A message of user or assistant that is empty is dropped whatever is
+    judged.
+    """
 
     kind: Literal["rules"] = "rules"
-    min_words: int = Field(3, ge=0, description="fewest words")
+    judges: tuple[Part, ...] = Field(("prompt",), min_length=1, description="which messages are judged")
+    min_words: int = Field(3, ge=0, description="fewest words; a Chinese or Japanese character counts as one")
     max_words: int = Field(80, ge=1, description="most words")
-    banned: tuple[str, ...] = Field(
-        MACHINE_TALK, description="phrases that give away a machine, the prompt, or the other side of the desk"
+    min_chars: int = Field(0, ge=0, description="fewest characters, spaces at the ends not counted")
+    max_chars: int | None = Field(None, ge=1, description="most characters; unset: any number")
+    language: PhraseLanguage = Field("en", description="whose phrases are banned where `banned` does not say")
+    banned: tuple[Phrase, ...] = Field(
+        default_factory=lambda known: phrases_for(known.get("language", "en"), known.get("judges", ())),
+        description="phrases that give away a machine, the prompt, or the other side of the desk, in any case; "
+        "they stand in for the built-in ones of `language`",
+    )
+    banned_words: tuple[Phrase, ...] = Field(
+        (), description="words or phrases of your own that no row may hold, besides `banned`: whole words, in any case"
     )
     allow_cut: bool = Field(False, description="keep texts that ended at the token limit")
     max_repetition: float = Field(0.35, ge=0, le=1, description="largest share of word pairs that stood before")
 
-    def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
-        return Judgements([self._reason(sample) for sample in batch])
+    @model_validator(mode="after")
+    def _some_length(self) -> Self:
+        if self.min_words > self.max_words:
+            raise ValueError("`min_words` is above `max_words`, so nothing would be kept")
+        if self.max_chars is not None and self.min_chars > self.max_chars:
+            raise ValueError("`min_chars` is above `max_chars`, so nothing would be kept")
+        return self
 
-    def _reason(self, sample: Sample) -> str | None:
-        text = sample.prompt
-        found = words(text)
+    def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
+        phrases, banned = _folded(self.banned), _folded_words(self.banned_words)
+        return Judgements([self._reason(sample, phrases, banned) for sample in batch])
+
+    def _reason(self, sample: Sample, phrases: tuple[str, ...], banned: tuple[tuple[str, ...], ...]) -> str | None:
+        for turn in sample.messages:
+            if (not turn.content or turn.content.isspace()) and turn.role in ("user", "assistant"):
+                return "empty"
+        cut = not self.allow_cut and sample.controls.get("finish") == "length"
+        names = (*phrases, *_code_names(sample)) if sample.label else phrases
+        for text in texts_of(sample, self.judges):
+            normal = normalised(text)
+            found = words_of(normal)
+            if reason := self._length(text, found):
+                return reason
+            if cut:
+                return "cut_off"
+            if any(phrase in normal for phrase in names):
+                return "debris"
+            if banned and holds(found, banned):
+                return "banned_word"
+            pairs = len(found) - 1
+            if pairs > 0 and 1 - len(set(pairwise(found))) / pairs > self.max_repetition:
+                return "repetition"
+        return None
+
+    def _length(self, text: str, found: list[str]) -> str | None:
         if not found:
             return "empty"
-        if len(found) < self.min_words:
+        chars = len(text.strip()) if self.min_chars or self.max_chars else 0
+        if len(found) < self.min_words or chars < self.min_chars:
             return "too_short"
-        if len(found) > self.max_words:
+        if len(found) > self.max_words or (self.max_chars is not None and chars > self.max_chars):
             return "too_long"
-        if sample.controls.get("finish") == "length" and not self.allow_cut:
-            return "cut_off"
-        folded = normalised(text)
-        if any(phrase.casefold() in folded for phrase in (*self.banned, *_code_names(sample))):
-            return "debris"
-        pairs = list(pairwise(found))
-        if pairs and 1 - len(set(pairs)) / len(pairs) > self.max_repetition:
-            return "repetition"
         return None
+
+
+def holds(found: Sequence[str], phrases: Sequence[tuple[str, ...]]) -> bool:
+    """Whether the words of one of `phrases` stand in `found`, beside each other and in their order."""
+    known = set(found)
+    for phrase in phrases:
+        if known.issuperset(phrase):
+            size = len(phrase)
+            if size == 1 or any(tuple(found[at : at + size]) == phrase for at in range(len(found) - size + 1)):
+                return True
+    return False
+
+
+@lru_cache(maxsize=64)
+def _folded(phrases: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(folded, phrases))
+
+
+@lru_cache(maxsize=64)
+def _folded_words(phrases: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple(found for phrase in phrases if (found := tuple(words_of(normalised(phrase)))))
 
 
 def _code_names(sample: Sample) -> list[str]:
     """The label, if it is written as nobody writes in a message: `move_house`, but not `refund`."""
-    return [sample.label] if sample.label and "_" in sample.label else []
+    return [folded(sample.label)] if sample.label and "_" in sample.label else []
 
 
 class Novelty(Setting):

@@ -18,13 +18,38 @@ from .personal.filter import PersonalData
 from .review.consistency import SelfConsistency
 from .review.judge import Judge
 from .review.verify import Verifier
+from .rows.advertising import Advertising
+from .rows.code import CodeChecks, CodeDuplicates
+from .rows.debris import TemplateDebris
+from .rows.dialogue import DialogueChecks
+from .rows.fields import Fields
+from .rows.language import Language
+from .rows.outliers import Outliers
+from .rows.repetition import Repetition
+from .rows.structure import Structure
 from .verdicts import Batch, Verdict, as_judged
 
 Asking = Judge | Verifier | SelfConsistency
 """Filters that ask teachers."""
 
 Filter = Annotated[
-    Rules | PersonalData | ExactDuplicates | NearDuplicates | Novelty | LabelAgreement | Asking,
+    Rules
+    | TemplateDebris
+    | Repetition
+    | Language
+    | Structure
+    | Advertising
+    | Fields
+    | Outliers
+    | DialogueChecks
+    | CodeChecks
+    | CodeDuplicates
+    | PersonalData
+    | ExactDuplicates
+    | NearDuplicates
+    | Novelty
+    | LabelAgreement
+    | Asking,
     Field(discriminator="kind"),
 ]
 

@@ -76,9 +76,10 @@ def test_an_unknown_key_comes_with_the_nearest_that_may_stand_there(data: dict[s
     [
         ({}, "`title` is missing"),
         ({"title": 4}, "`title`: input should be a valid string (found 4)"),
-        ({"title": "t", "main": {"radius": 0}}, "`main`: unable to extract tag using discriminator 'kind'"),
+        ({"title": "t", "main": {"radius": 0}}, "`main.kind` is missing"),
         ({"title": "t", "main": {"kind": "round", "radius": 0}}, "input should be greater than 0 (found 0)"),
         ({"title": "t", "main": {"kind": "oval"}}, "`main.kind`: there is no `oval`; known here: "),
+        ({"title": "t", "row": [{"kind": "squar"}]}, "`row.0.kind`: there is no `squar`; did you mean `square`?"),
         ({"title": "t", "heap": {"a": 1}}, "`heap`: input should be a valid list"),
         (None, "expected `key: value` settings, found nothing"),
         (["title"], "expected `key: value` settings, found a list"),
@@ -125,6 +126,18 @@ def test_a_filter_of_a_loop_knows_its_keys() -> None:
     filters = [{"kind": "rules"}, {"kind": "novelty", "max_cosin": 0.9}]
     says = complaint({"funnel": {"filters": filters}}, LoopSettings)
     assert "unknown key `funnel.filters.1.novelty.max_cosin`; did you mean `max_cosine`?" in says
+
+
+def test_a_filter_that_there_is_not_is_told_with_the_nearest() -> None:
+    says = complaint({"funnel": {"filters": [{"kind": "rulez"}, {}]}}, LoopSettings)
+    assert "`funnel.filters.0`: no filter is called `rulez`; did you mean `rules`?" in says
+    assert "`funnel.filters.1.kind` is missing" in says
+
+
+def test_a_default_that_hangs_on_a_wrong_value_is_no_mistake_of_its_own() -> None:
+    says = complaint({"funnel": {"filters": [{"kind": "rules", "language": "xx"}]}}, LoopSettings)
+    assert "`funnel.filters.0.rules.language`: input should be 'en' or 'zh' (found 'xx')" in says
+    assert "banned" not in says
 
 
 # files

@@ -44,6 +44,6 @@ class PersonalData(Setting):
         contents = [mask(turn.content, self.kinds) for turn in sample.messages]
         if all(turn.content == content for turn, content in zip(sample.messages, contents, strict=True)):
             return None
-        turns = [Message(role=turn.role, content=text) for turn, text in zip(sample.messages, contents, strict=True)]
-        rest = {name: getattr(sample, name) for name in Sample.model_fields if name not in ("id", "messages")}
-        return Sample.make(turns, **rest)
+        return sample.saying(
+            Message(role=turn.role, content=text) for turn, text in zip(sample.messages, contents, strict=True)
+        )
