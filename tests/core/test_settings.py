@@ -130,7 +130,7 @@ def test_a_filter_of_a_loop_knows_its_keys() -> None:
 
 def test_a_filter_that_there_is_not_is_told_with_the_nearest() -> None:
     says = complaint({"funnel": {"filters": [{"kind": "rulez"}, {}]}}, LoopSettings)
-    assert "`funnel.filters.0`: no filter is called `rulez`; did you mean `rules`?" in says
+    assert "`funnel.filters.0.kind`: there is no `rulez`; did you mean `rules`?" in says
     assert "`funnel.filters.1.kind` is missing" in says
 
 

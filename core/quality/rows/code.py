@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from ...digests import digest_of
 from ...generation.code_checks import parses, run_test
 from ...samples import Message, Sample
 from ...settings import Setting
@@ -84,7 +83,7 @@ class CodeDuplicates(OneOfAlike):
 def _form(sample: Sample) -> str:
     """What rows with the same code have in common; a row without code has only its own."""
     found = shape(code_in(sample.completion)) if _has_code(sample) else None
-    return f"id {sample.id}" if found is None else f"code {digest_of(found)}"  # case counts in code
+    return f"id {sample.id}" if found is None else f"code {found}"
 
 
 def _has_code(sample: Sample) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelwork.core.quality.funnel import Funnel
-from wheelwork.core.quality.rows.code import CodeChecks
+from wheelwork.core.quality.rows.code import CodeChecks, CodeDuplicates
 from wheelwork.core.quality.rows.python_code import code_in, shape, tidied
 from wheelwork.core.samples import Sample
 from wheelwork.tests.core.quality.row_texts import context, reasons, sample
@@ -96,13 +96,18 @@ def test_tidying_never_changes_what_parses_and_once_is_enough(pieces: list[str])
 
 def test_code_must_parse_and_be_its_own() -> None:
     rows = [code(ADD), code("def add(a, b) return"), code(ADD_AGAIN), code(SUBTRACT), code(f"```python\n{ADD}\n```")]
-    assert reasons(STILL, *rows) == [None, "does_not_parse", "duplicate_code", None, "duplicate_code"]
-    assert reasons(CodeChecks(run_tests=False, duplicates=False), rows[0], rows[2]) == [None, None]
+    assert reasons(STILL, *rows) == [None, "does_not_parse", None, None, None]
+    assert reasons(CodeDuplicates(), *rows) == [None, None, "duplicate_code", None, "duplicate_code"]
+
+
+def test_only_code_is_compared_as_code() -> None:
+    rows = [sample("one", "x = 1"), sample("two", "y = 1"), code("x = 1"), code("y = 1")]
+    assert reasons(CodeDuplicates(), *rows) == [None, None, None, "duplicate_code"]
 
 
 def test_of_several_alike_the_best_by_a_score_can_be_kept() -> None:
     rows = [code(ADD).with_scores(judge=2), code(ADD_AGAIN).with_scores(judge=4)]
-    judge = CodeChecks(run_tests=False, keep="best", best_by="judge")
+    judge = CodeDuplicates(keep="best", best_by="judge")
     assert reasons(judge, *rows) == ["duplicate_code", None]
 
 
@@ -124,7 +129,7 @@ def test_a_tidied_sample_is_another_one_that_says_the_same() -> None:
 def test_a_solution_must_pass_its_test() -> None:
     test = "assert add(2, 3) == 5"
     rows = [code(ADD, test), code(SUBTRACT, test), code(ADD_AGAIN), code(f"```python\n{ADD}\n```", "assert True")]
-    judged = CodeChecks(duplicates=False, workers=2)(rows, context())
+    judged = CodeChecks(workers=2)(rows, context())
     assert judged.reasons == [None, "test_failed", None, "test_passes_without_solution"]
     assert judged.scores["test_passed"] == [1, 0, None, 0]
 
@@ -158,6 +163,8 @@ def test_broken_and_renamed_code_among_clean_code_is_found() -> None:
         renamed = source.replace("total", "value").replace(f"step_{number}", "go")
         cut = source[: source.rindex("return")] + "return (total"
         planted.append(code(draw.choice([cut, source.replace(":", "", 1), renamed, f"# renamed\n{renamed}"])))
-    kept = reasons(STILL, *clean, *planted)
-    assert kept[:200] == [None] * 200
-    assert sum(reason is not None for reason in kept[200:]) >= 0.95 * 200
+    rows = [*clean, *planted]
+    kept, _, _ = Funnel(filters=(STILL, CodeDuplicates())).split(rows, context())
+    left = {one.id for one in kept}
+    assert all(one.id in left for one in clean)
+    assert sum(one.id not in left for one in planted) >= 0.95 * 200

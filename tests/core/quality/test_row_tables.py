@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wheelwork.core.quality.filters import FunnelContext
 from wheelwork.core.quality.funnel import Funnel
 from wheelwork.core.quality.rows.fields import Fields, Type, number_in
 from wheelwork.core.quality.rows.outliers import Method, Outliers, distances
@@ -93,27 +92,26 @@ def test_distances_are_those_of_their_definitions() -> None:
     assert distances(values, "robust_z")[-1] == pytest.approx(0.6745 * 95 / 2)
 
 
-def test_what_cannot_be_measured_has_no_score() -> None:
+def test_what_cannot_be_measured_is_no_outlier() -> None:
     judge = Outliers(fields=("x",), min_rows=4)
     few = [row(x=1), row(x=2), row(x=900), row(y=1)]
-    assert judge(few, context()).scores["outlier"] == [None] * 4
+    assert reasons(judge, *few) == [None] * 4
     alike = [row(x=5) for _ in range(9)] + [row(x=900)]
-    assert judge(alike, context()).scores["outlier"] == [None] * 10
-    scores = judge([*(row(x=value) for value in range(8)), row(x="n/a"), row(x=9000)], context()).scores["outlier"]
-    assert scores[8] is None
-    assert scores[9] is not None and scores[9] > 1
+    assert reasons(judge, *alike) == [None] * 10
+    numbers = [*(row(x=value) for value in range(8)), row(x="n/a"), row(x=9000)]
+    assert reasons(judge, *numbers) == [None] * 9 + ["outlier"]
 
 
-@settings(deadline=None, max_examples=80)
+@pytest.mark.parametrize("method", ["iqr", "z", "robust_z"])
+@settings(max_examples=60)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=4, max_size=40), st.randoms())
-def test_any_numbers_have_finite_scores_in_any_order(values: list[float], draw: random.Random) -> None:
+def test_any_numbers_are_judged_alike_in_any_order_and_in_any_batches(
+    method: Method, values: list[float], draw: random.Random
+) -> None:
     order = list(range(len(values)))
     draw.shuffle(order)
     rows = [row(x=repr(value)) for value in values]
-    methods: tuple[Method, ...] = ("iqr", "z", "robust_z")
-    for method in methods:
-        judge = Outliers(fields=("x",), method=method, min_rows=4)
-        judged, shuffled = (judge(batch, FunnelContext(None, [])) for batch in (rows, [rows[at] for at in order]))  # type: ignore[arg-type]
-        scores = judged.scores["outlier"]
-        assert all(score is None or np.isfinite(score) for score in scores)
-        assert [scores[at] for at in order] == shuffled.scores["outlier"]
+    judge = Outliers(fields=("x",), method=method, min_rows=4)
+    found = reasons(judge, *rows)
+    assert [found[at] for at in order] == reasons(judge, *(rows[at] for at in order))
+    assert found == judge.decide([judge.gather([one], context()) for one in rows], context())
