@@ -42,6 +42,7 @@ from .generate import vary_samples, write_samples
 from .pool import draw_replay, fill_pool
 from .rehearse import answer_rehearsal
 from .sift import filter_samples
+from .stale import end_stale_runs
 from .steps import Steps
 from .teachers import reviewers_identity, teachers_of
 from .train import train_lora
@@ -59,6 +60,7 @@ def opened(ref: str, samples: int | None, seed: int | None, from_step: Step | No
     loop = load_loop(folder, overrides)
     site = Site(loop=loop.folder, home=home())
     with _alone(loop.name, site):
+        end_stale_runs()
         excluded = tuple(sorted(Pool(site.home, loop.name).excluded()))
         loop = load_loop(folder, overrides, excluded) if excluded else loop
         yield Turn(loop, site, Steps(site, from_step), seed, excluded)

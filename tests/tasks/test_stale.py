@@ -1,0 +1,36 @@
+"""A run that was killed does not stay `Running` on Prefect's page."""
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Running
+from wheelwork.tasks.stale import end_stale_runs
+
+
+@flow(name="improve", flow_run_name="improve {loop}")
+def turn(loop: str) -> None:
+    end_stale_runs()
+
+
+def left_running(loop: str) -> FlowRun:
+    """What a killed process leaves."""
+    with get_client(sync_client=True) as client:
+        return client.create_flow_run(turn, parameters={"loop": loop}, name=f"improve {loop}", state=Running())
+
+
+def state_of(run: FlowRun) -> str:
+    with get_client(sync_client=True) as client:
+        return str(client.read_flow_run(run.id).state_name)
+
+
+@pytest.mark.usefixtures("prefect")
+def test_what_a_killed_round_left_is_ended_by_the_next_round_of_its_loop() -> None:
+    own, other = left_running("stale/own"), left_running("stale/other")
+    state = turn("stale/own", return_state=True)
+    assert state.name == "Completed"
+    assert (state_of(own), state_of(other)) == ("Crashed", "Running")
+
+
+def test_outside_a_flow_there_is_nothing_to_end() -> None:
+    end_stale_runs()
