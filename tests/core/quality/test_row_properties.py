@@ -129,7 +129,7 @@ def test_what_a_filter_keeps_it_keeps_again(batch: Sequence[Sample]) -> None:
 def test_no_long_text_takes_long(unit: str) -> None:
     text = unit * (20_000 // len(unit))
     batch = [conversation([text, text])]
-    reasons(Language(allowed=("en",)), sample("the model is loaded once, before the clock starts"))
+    Language(allowed=("en",))([sample("the model is loaded once, before the clock starts")], context())
     started = time.perf_counter()
     for judge in JUDGES:
         judge(batch, context())
