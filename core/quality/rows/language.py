@@ -31,7 +31,9 @@ LANGUAGES = tuple(CODES.split())
 NO_LANGUAGE = "zxx"  # what the model says of numbers, identifiers and markup
 CHINESE, JAPANESE = ("zh", "yue", "wuu"), ("ja",)
 
-NOT_PROSE = re.compile(r"https?://\S+|www\.\S+|\S+@\S+|<[^<>\n]{1,200}>|\b\w*(?:[_/\\]\w+)+\b|[\d_]+")
+NOT_PROSE = re.compile(
+    r"https?://\S+|www\.\S+|\S{1,64}@\S{1,255}|<[^<>\n]{1,200}>|[^\W_]{0,64}(?:[_/\\]{1,3}[^\W_]{1,64})+|[\d_]+"
+)
 LETTERS = re.compile(r"[^\W\d_]")
 HAN = r"\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 KANA = r"\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\uff66-\uff9f"

@@ -1,6 +1,7 @@
 """Filters of rows on many of them: precision and recall where defects are planted, and what holds for every text."""
 
 import random
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -119,3 +120,17 @@ def test_what_a_filter_keeps_it_keeps_again(batch: Sequence[Sample]) -> None:
         if judge.kind != "outliers":  # whose statistics are of the rows that are left
             kept, _, _ = Funnel(filters=(judge,)).split(batch, context())
             assert Funnel(filters=(judge,)).split(kept, context())[:2] == (kept, [])
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["[", "](", "a`", "{{ ", "<a ", "//", "\\", "a_", "x@", "your x? ", '"', "| a ", "a b ", "作为", "buy now ", "(a"],
+)
+def test_no_long_text_takes_long(unit: str) -> None:
+    text = unit * (20_000 // len(unit))
+    batch = [conversation([text, text])]
+    Language(allowed=("en",))([sample("the model is loaded once, before the clock starts")], context())
+    started = time.perf_counter()
+    for judge in JUDGES:
+        judge(batch, context())
+    assert time.perf_counter() - started < 10  # what grows with the square takes minutes
