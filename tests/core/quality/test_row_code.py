@@ -78,6 +78,7 @@ def test_tidied_code_means_the_same(before: str, after: str) -> None:
     assert tidied(after) == after
 
 
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")  # `1if` is code
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["\t", "  ", "x = 1", "if x:", "\n", "\r\n", "'''", "```", "# é", "pass", "("])))
 def test_tidying_never_changes_what_parses_and_once_is_enough(pieces: list[str]) -> None:
