@@ -71,7 +71,7 @@ class Rules(Setting):
             return "too_short"
         if len(found) > self.max_words:
             return "too_long"
-        if sample.controls.get("finish") == "length" and not self.allow_cut:
+        if sample.cut_off and not self.allow_cut:
             return "cut_off"
         folded = normalised(text)
         if any(phrase.casefold() in folded for phrase in (*self.banned, *_code_names(sample))):
