@@ -53,11 +53,9 @@ def coding(solution: str = SOLUTION, test: str = TEST) -> Sample:
     return message("Add two numbers.", None, solution, task="code", controls={"test": test})
 
 
-def children(
-    samples: Iterable[Sample], chat: Any = None, *operations: Any, settings: dict[str, Any] | None = None, **more: Any
-) -> list[Sample]:
+def children(samples: Iterable[Sample], chat: Any = None, *operations: Any, **more: Any) -> list[Sample]:
     async def collect() -> list[Sample]:
-        augmentation = Augmentation(operations=operations, **(settings or {}))
+        augmentation = Augmentation(operations=operations)
         return [child async for child in augment(samples, augmentation, chat, FakeEncoder(), **more)]
 
     return asyncio.run(collect())
@@ -218,7 +216,7 @@ def test_every_child_that_is_asked_for_comes_out_with_its_reason() -> None:
 def test_a_child_may_not_repeat_another_parent_or_its_children() -> None:
     parents = [message("my bill is wrong"), message("my bill is bad")]
     chat = ScriptedChat(["my bill is false", "my bill is bad", "my bill is wrong", "my bill is false"])
-    assert texts(children(parents, chat, Paraphrase(times=2), settings={"min_similarity": 0.1})) == [
+    assert texts(children(parents, chat, Paraphrase(times=2, min_similarity=0.1))) == [
         ("my bill is false", None),
         ("my bill is bad", None),  # its twin is a parent that nobody has seen yet: the funnel drops one of them
         ("my bill is wrong", "duplicate"),
@@ -241,7 +239,7 @@ def test_a_label_is_checked_against_the_seeds() -> None:
     seeds = [("the bill is wrong", "billing"), ("the line is dead", "offline")]
     chat = ScriptedChat(["the line is dead and wrong", "so the bill is wrong"])
     parent = message("the bill is dead wrong")
-    found = children([parent], chat, Paraphrase(times=2), seeds=seeds, settings={"min_similarity": 0.3})
+    found = children([parent], chat, Paraphrase(times=2, min_similarity=0.3), seeds=seeds)
     assert [child.reject_reason for child in found] == ["label_changed", None]
     assert found[0].scores["label_margin"] < 0 < found[1].scores["label_margin"]
 
@@ -305,7 +303,7 @@ def test_words_are_replaced_without_a_teacher() -> None:
     found = children(
         [parent],
         None,
-        Words(times=2, share=1.0),
+        Words(times=2, share=1.0, min_similarity=0.7),
         fill_mask=Synonyms({"slow": ["sluggish"], "router": ["modem"], "refund": ["pay"], "bill": ["billing"]}),
         seeds=[("a", "billing")],
     )
