@@ -11,7 +11,6 @@ from wheelwork.core.chat.cache import CachedChat, ReplyCache
 from wheelwork.core.chat.messages import ChatRequest, Reply
 from wheelwork.core.errors import BudgetSpent, ConfigError, TeacherError
 from wheelwork.core.generation.augment.children import augment, wishes
-from wheelwork.core.generation.augment.longtail import extra_children
 from wheelwork.core.generation.augment.settings import (
     Augmentation,
     BackTranslation,
@@ -105,19 +104,6 @@ def test_extra_children_come_by_turns_and_are_new_ones() -> None:
     asked = [(wish.operation.kind, wish.number) for wish in wishes(message("hi"), settings, extra=3)]
     assert asked == [("paraphrase", 0), ("voice", 0), ("paraphrase", 1), ("voice", 1), ("paraphrase", 2)]
     assert list(wishes(message("hi"), Augmentation(operations=()), extra=3)) == []
-
-
-def test_more_of_a_category_is_spread_over_its_parents() -> None:
-    samples = [message(f"m{n}", "billing" if n < 3 else "move") for n in range(4)]
-    samples.append(message("m4", None, controls={"category": "fees"}))
-    ids = [sample.id for sample in samples]
-    assert extra_children(samples, {"billing": 4, "move": 0, "fees": 2, "unknown": 9}) == {
-        ids[0]: 2,
-        ids[1]: 1,
-        ids[2]: 1,
-        ids[4]: 2,
-    }
-    assert extra_children(samples, {"even": 2}, lambda sample: "even" if sample is samples[3] else "") == {ids[3]: 2}
 
 
 # how a teacher is asked

@@ -171,6 +171,12 @@ class Augmentation(Setting):
     operations: tuple[Operation, ...] = Field(
         (Paraphrase(), BackTranslation(), Style(), Stance()), description="what is done to each sample, in order"
     )
+    long_tail: float = Field(
+        0.25,
+        ge=0,
+        le=10,
+        description="most children beyond `times`, as a share of those, for labels or categories below their quota",
+    )
     label_margin: float = Field(
         0.05, ge=0, le=2, description="how much nearer to another label's seeds than to its own's a child may lie"
     )
