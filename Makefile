@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check up bench bench-generation bench-quality bench-round clean lock
+.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round clean lock
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
@@ -37,12 +37,15 @@ check: $(READY)  ## format, lint, types of core, layers
 up: $(READY)     ## Prefect, MLflow, a worker and the deployments, until Ctrl-C
 	@$(BIN)/wheelwork up
 
-bench: bench-generation bench-quality bench-round  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
+bench: bench-generation bench-meaning bench-quality bench-round  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
 
 bench-generation: $(READY)  ## calls a second, memory, planning; the embedded engine beside itself without us; the peers
 	$(BIN)/python -m wheelwork.benchmarks.generation
 	$(BIN)/python -m wheelwork.benchmarks.generation --engine
 	$(BIN)/python -m wheelwork.benchmarks.peers
+
+bench-meaning: $(READY)  ## what tells a child that says the same from one that does not, and the thresholds of augmentation
+	$(BIN)/python -m wheelwork.benchmarks.meaning
 
 bench-quality: $(READY)  ## the funnel over files up to a million rows: speed, memory, what it finds; the peers
 	$(BIN)/python -m wheelwork.benchmarks.quality

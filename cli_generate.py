@@ -140,6 +140,7 @@ def _vary(
 ) -> "tuple[AsyncGenerator[Sample, None], int]":
     from .core.formats import read_samples
     from .core.generation.augment.children import augment, wishes
+    from .core.generation.augment.longtail import extra_children
     from .core.generation.augment.settings import Augmentation
     from .core.models.encoder import Encoder
     from .core.models.store import ModelStore
@@ -149,8 +150,11 @@ def _vary(
     labelled = [(parent.prompt, parent.label) for parent in parents if parent.label]
     encoder = Encoder.load(ModelStore().get(ENCODER))
     source = f"teacher:{teaching.chat.fingerprint[:16]}"
-    stream = augment(parents, settings, teaching.chat, encoder, seeds=labelled, language=language, source=source)
-    return stream, sum(1 for parent in parents for _ in wishes(parent, settings))
+    extra = extra_children(parents, settings, material.settings.quotas)
+    stream = augment(
+        parents, settings, teaching.chat, encoder, seeds=labelled, language=language, extra=extra, source=source
+    )
+    return stream, sum(1 for parent in parents for _ in wishes(parent, settings, extra.get(parent.id, 0)))
 
 
 def _run(what: str, out: Path, teachers: "Teachers", material: "Material", start: Any) -> None:

@@ -100,6 +100,14 @@ class Sample(Setting):
         """What the assistant said last; empty if it said nothing."""
         return self._last("assistant")
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether the writer was stopped by its token limit, so that an end is missing.
+
+        Code is read only when its test passes: what was cut there is not missed.
+        """
+        return self.controls.get("finish") == "length" and self.task != "code"
+
     def _last(self, role: Role) -> str:
         return next((turn.content for turn in reversed(self.messages) if turn.role == role), "")
 

@@ -8,6 +8,7 @@ from prefect import task
 from ..core.artifacts import Artifact, ArtifactStore
 from ..core.digests import digest_of
 from ..core.generation.augment.children import augment, wishes
+from ..core.generation.augment.longtail import extra_children
 from ..core.generation.augment.settings import Augmentation
 from ..core.generation.fill import Rows, fill_orders
 from ..core.loops import load_loop
@@ -46,7 +47,7 @@ def write_samples(
     return generated(samples, rows, teaching, teacher, time.perf_counter() - started)
 
 
-@task(**cached("augment", version=1), **RETRIED)
+@task(**cached("augment", version=2), **RETRIED)
 def vary_samples(
     site: Site,
     parents: Artifact,
@@ -57,11 +58,15 @@ def vary_samples(
     seeds: str,
     encoder: str,
 ) -> Generated:
-    """Children of the seeds and of `parents`, each checked against its parent; `seeds` and `encoder` are digests."""
+    """Children of the seeds and of `parents`, each checked against its parent; `seeds` and `encoder` are digests.
+
+    Labels and categories that the funnel left below their quota get more of them.
+    """
     read, store = load_loop(site.loop, excluded=left_out), ArtifactStore(site.artifacts)
     started = time.perf_counter()
     families = [*read.material.seed_samples(), *store.samples(parents)]
-    total = sum(1 for parent in families for _ in wishes(parent, augmentation))
+    extra = extra_children(families, augmentation, read.settings.generate.quotas)
+    total = sum(1 for parent in families for _ in wishes(parent, augmentation, extra.get(parent.id, 0)))
     with ExitStack() as stack:
         teaching = teachers_of(read).open(site.cache, read.settings.generate.budget, stack)
         advance = stack.enter_context(progress("augment", total, lambda: teaching.cost))
@@ -73,6 +78,7 @@ def vary_samples(
             seeds=[(seed.text, seed.label) for seed in read.seeds if seed.label],
             language=read.settings.language,
             overrides=read.folder / "prompts",
+            extra=extra,
             source=f"teacher:{teaching.chat.fingerprint[:16]}",
             round=round_id,
         )

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
@@ -175,12 +175,28 @@ def _parsed(body: bytes) -> Any:
 def _reply(payload: Any, request: ChatRequest) -> Reply:
     echo = request.messages[-1].content if request.messages[-1].role == "assistant" else ""
     usage = payload.get("usage") or {}
-    choices = payload["choices"]
+    first, *others = (Choice(**_choice(choice, echo)) for choice in payload["choices"][: request.choices])
+    counted = usage.get("completion_tokens") or 0
+    if others and counted and counted == (payload.get("timings") or {}).get("predicted_n"):
+        counted += _tokens_of(others, first, counted, request.max_tokens)
     return Reply(
-        **_choice(choices[0], echo),
+        text=first.text,
+        finish=first.finish,
         prompt_tokens=usage.get("prompt_tokens") or 0,
-        completion_tokens=usage.get("completion_tokens") or 0,
-        more=tuple(Choice(**_choice(choice, echo)) for choice in choices[1 : request.choices]),
+        completion_tokens=counted,
+        more=tuple(others),
+    )
+
+
+def _tokens_of(others: Sequence[Choice], first: Choice, counted: int, limit: int) -> int:
+    """About how many tokens `others` have: llama.cpp, known by its `timings`, counts the first choice alone.
+
+    One that was cut has `limit`; the rest as many for their length as the first.
+    """
+    share = counted / max(1, len(first.text.encode()))
+    return sum(
+        limit if choice.finish == "length" else min(limit, round(share * len(choice.text.encode())))
+        for choice in others
     )
 
 

@@ -70,13 +70,15 @@ class Asked(Setting):
 def write_file(rows: Iterable[Sample], out: Path) -> Outcome:
     """Stream `rows` to `out` and those with a `reject_reason` to `<stem>.dropped` beside it.
 
+    There is no funnel here, so what the token limit cut is dropped at once, as a round would.
+
     The ending of `out` chooses the kind of file. Parquet holds whole samples; the others the conversation as
     `messages`, with id, task, origin and controls. Each file appears whole or not at all.
     """
     dropped_path = out.with_name(f"{out.stem}.dropped{out.suffix}")
     with tempfile.TemporaryDirectory(prefix="wheelwork-") as folder:
         spool = Path(folder) / "rows.parquet"  # the rows come once, and go to two files
-        write_parquet(spool, rows)
+        write_parquet(spool, map(_whole_or_dropped, rows))
         made = _write(out, (row for row in read_parquet(spool) if row.reject_reason is None), ALSO)
         dropped = Counter(row.reject_reason for row in read_parquet(spool) if row.reject_reason is not None)
         if dropped:
@@ -84,6 +86,10 @@ def write_file(rows: Iterable[Sample], out: Path) -> Outcome:
         else:
             dropped_path.unlink(missing_ok=True)  # what an earlier run of this name dropped
     return Outcome(made, {str(reason): count for reason, count in dropped.items()}, dropped_path)
+
+
+def _whole_or_dropped(row: Sample) -> Sample:
+    return row.rejected("cut_off") if row.cut_off and row.reject_reason is None else row
 
 
 def _write(path: Path, samples: Iterator[Sample], also: tuple[str, ...]) -> int:

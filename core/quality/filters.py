@@ -149,7 +149,7 @@ class Rules(Setting):
         for turn in sample.messages:
             if (not turn.content or turn.content.isspace()) and turn.role in ("user", "assistant"):
                 return "empty"
-        cut = not self.allow_cut and sample.controls.get("finish") == "length"
+        cut = sample.cut_off and not self.allow_cut
         names = (*phrases, *_code_names(sample)) if sample.label else phrases
         for text in texts_of(sample, self.judges):
             normal = normalised(text)

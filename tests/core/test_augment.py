@@ -11,7 +11,6 @@ from wheelwork.core.chat.cache import CachedChat, ReplyCache
 from wheelwork.core.chat.messages import ChatRequest, Reply
 from wheelwork.core.errors import BudgetSpent, ConfigError, TeacherError
 from wheelwork.core.generation.augment.children import augment, wishes
-from wheelwork.core.generation.augment.longtail import extra_children
 from wheelwork.core.generation.augment.settings import (
     Augmentation,
     BackTranslation,
@@ -53,11 +52,9 @@ def coding(solution: str = SOLUTION, test: str = TEST) -> Sample:
     return message("Add two numbers.", None, solution, task="code", controls={"test": test})
 
 
-def children(
-    samples: Iterable[Sample], chat: Any = None, *operations: Any, settings: dict[str, Any] | None = None, **more: Any
-) -> list[Sample]:
+def children(samples: Iterable[Sample], chat: Any = None, *operations: Any, **more: Any) -> list[Sample]:
     async def collect() -> list[Sample]:
-        augmentation = Augmentation(operations=operations, **(settings or {}))
+        augmentation = Augmentation(operations=operations)
         return [child async for child in augment(samples, augmentation, chat, FakeEncoder(), **more)]
 
     return asyncio.run(collect())
@@ -107,19 +104,6 @@ def test_extra_children_come_by_turns_and_are_new_ones() -> None:
     asked = [(wish.operation.kind, wish.number) for wish in wishes(message("hi"), settings, extra=3)]
     assert asked == [("paraphrase", 0), ("voice", 0), ("paraphrase", 1), ("voice", 1), ("paraphrase", 2)]
     assert list(wishes(message("hi"), Augmentation(operations=()), extra=3)) == []
-
-
-def test_more_of_a_category_is_spread_over_its_parents() -> None:
-    samples = [message(f"m{n}", "billing" if n < 3 else "move") for n in range(4)]
-    samples.append(message("m4", None, controls={"category": "fees"}))
-    ids = [sample.id for sample in samples]
-    assert extra_children(samples, {"billing": 4, "move": 0, "fees": 2, "unknown": 9}) == {
-        ids[0]: 2,
-        ids[1]: 1,
-        ids[2]: 1,
-        ids[4]: 2,
-    }
-    assert extra_children(samples, {"even": 2}, lambda sample: "even" if sample is samples[3] else "") == {ids[3]: 2}
 
 
 # how a teacher is asked
@@ -218,7 +202,7 @@ def test_every_child_that_is_asked_for_comes_out_with_its_reason() -> None:
 def test_a_child_may_not_repeat_another_parent_or_its_children() -> None:
     parents = [message("my bill is wrong"), message("my bill is bad")]
     chat = ScriptedChat(["my bill is false", "my bill is bad", "my bill is wrong", "my bill is false"])
-    assert texts(children(parents, chat, Paraphrase(times=2), settings={"min_similarity": 0.1})) == [
+    assert texts(children(parents, chat, Paraphrase(times=2, min_similarity=0.1))) == [
         ("my bill is false", None),
         ("my bill is bad", None),  # its twin is a parent that nobody has seen yet: the funnel drops one of them
         ("my bill is wrong", "duplicate"),
@@ -241,7 +225,7 @@ def test_a_label_is_checked_against_the_seeds() -> None:
     seeds = [("the bill is wrong", "billing"), ("the line is dead", "offline")]
     chat = ScriptedChat(["the line is dead and wrong", "so the bill is wrong"])
     parent = message("the bill is dead wrong")
-    found = children([parent], chat, Paraphrase(times=2), seeds=seeds, settings={"min_similarity": 0.3})
+    found = children([parent], chat, Paraphrase(times=2, min_similarity=0.3), seeds=seeds)
     assert [child.reject_reason for child in found] == ["label_changed", None]
     assert found[0].scores["label_margin"] < 0 < found[1].scores["label_margin"]
 
@@ -305,7 +289,7 @@ def test_words_are_replaced_without_a_teacher() -> None:
     found = children(
         [parent],
         None,
-        Words(times=2, share=1.0),
+        Words(times=2, share=1.0, min_similarity=0.7),
         fill_mask=Synonyms({"slow": ["sluggish"], "router": ["modem"], "refund": ["pay"], "bill": ["billing"]}),
         seeds=[("a", "billing")],
     )

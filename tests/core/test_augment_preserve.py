@@ -1,9 +1,7 @@
 """What a child must have kept: meaning, facts, label, answer, quote; what cannot be measured has no score."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from wheelwork.core.generation.augment.preserve import Pair, Preservation, lost_facts, quote_lost
+from wheelwork.core.generation.augment.preserve import Pair, Preservation, quote_lost
 from wheelwork.core.generation.augment.settings import Augmentation
 from wheelwork.core.samples import Message, Sample
 from wheelwork.tests.fakes import FakeEncoder
@@ -22,9 +20,9 @@ def verdict_of(pair: Pair, seeds: list[tuple[str, str]] = SEEDS, **settings: flo
 
 
 def test_a_child_that_shares_too_little_with_its_parent_says_something_else() -> None:
-    pair = Pair("the line is dead today", "the line is open tomorrow", "names")
-    assert verdict_of(pair, min_similarity=0.5) == (None, {"parent_similarity"})
-    assert verdict_of(pair, min_similarity=0.7) == ("meaning_changed", {"parent_similarity"})
+    parent, child = "the line is dead today", "the line is silent now"
+    assert verdict_of(Pair(parent, child, "names", 0.5)) == (None, {"parent_similarity"})
+    assert verdict_of(Pair(parent, child, "names", 0.7)) == ("meaning_changed", {"parent_similarity"})
 
 
 def test_a_similarity_is_a_cosine() -> None:
@@ -34,53 +32,26 @@ def test_a_similarity_is_a_cosine() -> None:
     assert other.scores["parent_similarity"] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(
-    ("parent", "child", "keeps", "lost"),
-    [
-        ("charged 25 euros", "charged twenty-five euros", "names", {"25"}),
-        ("charged 25 euros", "charged 250 euros", "numbers", {"25"}),
-        ("charged 25 euros", "charged something", "none", set()),
-        ("on 3.5. at 10:30, 1,000 times", "at 10:30 on 3.5., 1000 times", "names", set()),
-        ("电话２５号", "25 号电话", "names", set()),
-        ("I called Mr Brown", "I rang mr brown", "names", set()),
-        ("I called Mr Brown", "I rang him", "names", {"Mr", "Brown"}),
-        ("I called Brown", "I rang him", "numbers", set()),
-        ("Ask for Al", "ask for also", "names", {"Al"}),
-        ("My router's Wi-Fi", "the wi-fi of it", "names", set()),
-        ("我的Wi-Fi坏了", "Wi-Fi不能用", "names", set()),
-        ("use Netflix's app", "the app of Netflix", "names", set()),
-        ("Why is it slow? It was fast. I'd say so", "it is not quick", "names", set()),
-        ("write add_two and `f(x)` for iPhone", "code", "names", {"add_two", "f(x)", "iPhone"}),
-        ("WHY IS IT SLOW", "why so slow", "names", set()),
-        ("the DSL line", "the line", "names", {"DSL"}),
-        ("call add_two", "call `add_two(1)`", "names", set()),
-        ("in 4G, 30 times on the 3rd", "30 times on the 3rd in 4g", "names", set()),
-    ],
-)
-def test_facts(parent: str, child: str, keeps: str, lost: set[str]) -> None:
-    assert lost_facts(parent, child, keeps) == lost  # type: ignore[arg-type]
-
-
-@given(st.text())
-def test_a_text_keeps_its_own_facts(text: str) -> None:
-    assert lost_facts(text, text, "names") == set()
-
-
 def test_lost_facts_are_a_reason() -> None:
     pair = Pair("the line is dead since 3", "the line is dead since", "numbers")
     assert verdict_of(pair)[0] == "facts_changed"
 
 
+def test_the_contrary_is_a_reason() -> None:
+    pair = Pair("the line is dead since noon", "the line is not dead since noon", "none")
+    assert verdict_of(pair)[0] == "turned_round"
+
+
 def test_a_child_may_not_lie_nearer_to_another_label() -> None:
     parent, child = "the line is dead and the bill", "the bill is wrong the line"
     pair = Pair(parent, child, "names", label="offline")
-    assert verdict_of(pair, min_similarity=0.1, label_margin=0.0) == (
+    assert verdict_of(pair, label_margin=0.0) == (
         "label_changed",
         {"parent_similarity", "label_margin"},
     )
-    assert verdict_of(pair, min_similarity=0.1, label_margin=1.0)[0] is None
+    assert verdict_of(pair, label_margin=1.0)[0] is None
     own = Pair(parent, child, "names", label="billing")
-    assert verdict_of(own, min_similarity=0.1, label_margin=0.0)[0] is None
+    assert verdict_of(own, label_margin=0.0)[0] is None
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,20 @@ def test_several_choices_are_asked_for_and_read() -> None:
     assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == (" cat", 9, 4)
 
 
+@pytest.mark.parametrize(
+    ("timings", "counted"),
+    [
+        ({"predicted_n": 4}, 4 + 8 + 50 + 0),  # llama.cpp: twice as long, cut at the limit, empty
+        ({"predicted_n": 12}, 4),  # one that counts all choices
+        (None, 4),
+    ],
+)
+def test_tokens_of_choices_that_llama_cpp_does_not_count_are_estimated(timings: Any, counted: int) -> None:
+    choices = (("a cat sat", "stop"), ("a cat sat, a dog s", "stop"), ("a", "length"), (None, "stop"))
+    endpoint = Endpoint(said_all(*choices, usage={"completion_tokens": 4}, timings=timings))
+    assert call(endpoint, ask(choices=4, max_tokens=50)).completion_tokens == counted
+
+
 @pytest.mark.parametrize(("given", "kept"), [(1, 1), (2, 2), (3, 2)])
 def test_fewer_choices_than_asked_for_are_taken_and_more_are_left(given: int, kept: int) -> None:
     reply = call(Endpoint(said_all(*[("a", "stop")] * given)), ask(choices=2))

@@ -19,7 +19,7 @@ from ...text import normalised
 from ..code_checks import run_test
 from .drafts import Check, Draft, Prompts, Wish, Writer, with_code
 from .preserve import Pair, Preservation, Verdict, quote_lost
-from .settings import Augmentation, Operation, Words
+from .settings import Augmentation, InOtherWords, Operation, Words
 from .synonyms import FillMask
 from .words import word_source
 
@@ -154,6 +154,7 @@ def _pair(draft: Draft) -> Pair:
         parent=draft.wish.text,
         child=draft.text,
         keeps=operation.keeps,
+        min_similarity=operation.min_similarity if isinstance(operation, InOtherWords) else -1.0,
         answer="" if parent.label is not None or of_code else parent.completion,
         label=parent.label,
         judged_by_test=operation.works_on == "code",

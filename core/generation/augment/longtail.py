@@ -1,28 +1,35 @@
 """The long tail: more children for the parents of whatever there is too little of."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from ...samples import Sample
-from ..quota import spread
-
-
-def category_of(sample: Sample) -> str:
-    """What a sample is counted under: its label, or the category that its writer was asked for."""
-    return sample.label or sample.controls.get("category", "")
+from ..quota import spread, top_up
+from .children import wishes
+from .settings import Augmentation
 
 
 def extra_children(
-    samples: Sequence[Sample], more: Mapping[str, int], of: Callable[[Sample], str] = category_of
+    parents: Sequence[Sample], settings: Augmentation, weights: Mapping[str, float] | None = None
 ) -> dict[str, int]:
-    """How many children beyond the usual each parent is to have, by its id: `more` of each category (`quota.top_up`).
+    """How many children beyond those of `times` each parent is to have, by its id.
 
-    Spread evenly over the parents of a category, the first ones taking the remainder. A category without a parent
-    gets none: there is nothing to make them from. `of` names what is counted, such as a cluster.
+    A label or category is to have its share of all parents and their children, by `weights` (1 where it has none).
+    Those below it get what they lack; when that is more than `settings.long_tail` allows, by scarcity (`quota.top_up`).
+    It is spread evenly over the category's parents, the first ones taking the remainder.
     """
-    parents: dict[str, list[str]] = {}
-    for sample in samples:
-        parents.setdefault(of(sample), []).append(sample.id)
+    usual = {parent.id: sum(1 for _ in wishes(parent, settings)) for parent in parents}
+    counts, families = Counter[str](), dict[str, list[str]]()
+    for parent in parents:
+        if usual[parent.id]:  # of others nothing can be made
+            counts[_category(parent)] += 1 + usual[parent.id]
+            families.setdefault(_category(parent), []).append(parent.id)
+    wanted = spread(counts.total(), {category: (weights or {}).get(category, 1.0) for category in families})
     extra: dict[str, int] = {}
-    for category, count in more.items():
-        extra |= spread(count, dict.fromkeys(parents.get(category, []), 1))
+    for category, count in top_up(counts, wanted, int(settings.long_tail * sum(usual.values()))).items():
+        extra |= spread(count, dict.fromkeys(families[category], 1))
     return {parent: count for parent, count in extra.items() if count}
+
+
+def _category(sample: Sample) -> str:
+    return sample.label or sample.controls.get("category", "")

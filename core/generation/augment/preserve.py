@@ -1,7 +1,5 @@
 """What a child must have kept of its parent: the meaning, the facts, and the label or answer that it stands for."""
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,29 +8,23 @@ import numpy as np
 from ...models.encoder import Encode, Vectors
 from ...samples import Sample
 from ...text import normalised
-from .settings import Augmentation, Facts
-
-NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
-LETTER = r"[^\W\u3040-\u9fff\uac00-\ud7af]"  # of a script that puts spaces between words
-WORD = re.compile(rf"{LETTER}+(?:[-'’]{LETTER}+)*")
-QUOTED = re.compile(r"`([^`\n]+)`")
-POSSESSIVE = re.compile(r"['’]s$")
-THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
-ENDS_SENTENCE = ".!?。！？:：\n"
-BEFORE_WORD = " \t\"'“”‘’(（*-"  # what may stand between the end of one sentence and the first word of the next
-ALWAYS_CAPITAL = {"i", "i'm", "i’m", "i've", "i’ve", "i'd", "i’d", "i'll", "i’ll"}
+from .facts import Facts, changed_facts
+from .polarity import turned_round
+from .settings import Augmentation
 
 
 @dataclass(frozen=True)
 class Pair:
     """A child beside its parent: the texts that the operation began and ended with, and what it was to keep.
 
-    `answer` is what the model should say; empty where the answer is a label, or is itself what was changed.
+    `min_similarity` is the operation's smallest cosine of the two. `answer` is what the model should say; empty where
+    the answer is a label, or is itself what was changed.
     """
 
     parent: str
     child: str
     keeps: Facts
+    min_similarity: float = -1.0
     answer: str = ""
     label: str | None = None
     judged_by_test: bool = False
@@ -69,9 +61,11 @@ class Preservation:
         scores = {"parent_similarity": float(rows[pair.parent] @ child)}
         if pair.judged_by_test:
             return Verdict(None, scores)
-        reason = None if scores["parent_similarity"] >= settings.min_similarity else "meaning_changed"
-        if reason is None and lost_facts(pair.parent, pair.child, pair.keeps):
+        reason = None if scores["parent_similarity"] >= pair.min_similarity else "meaning_changed"
+        if reason is None and changed_facts(pair.parent, pair.child, pair.keeps):
             reason = "facts_changed"
+        if reason is None and turned_round(pair.parent, pair.child):
+            reason = "turned_round"
         if (margin := self._margin(child, pair.label)) is not None:
             scores["label_margin"] = margin
             reason = reason or ("label_changed" if margin < -settings.label_margin else None)
@@ -100,46 +94,6 @@ class Preservation:
     def _embed(self, pairs: Sequence[Pair]) -> dict[str, Vectors]:
         texts = list(dict.fromkeys(text for pair in pairs for text in (pair.parent, pair.child, pair.answer) if text))
         return dict(zip(texts, self._encode(texts), strict=True)) if texts else {}
-
-
-def lost_facts(parent: str, child: str, keeps: Facts) -> set[str]:
-    """What stands in `parent` and not in `child`: numbers, and with `names` also names and identifiers.
-
-    A number written as a word is no number here, and a name that opens a sentence is not known as one.
-    """
-    if keeps == "none":
-        return set()
-    parent, child = (unicodedata.normalize("NFKC", text) for text in (parent, child))
-    lost = numbers(parent) - numbers(child)
-    if keeps == "names":
-        held = {_folded(word) for word in WORD.findall(child)}
-        lost |= {name for name in names(parent) if _folded(name) not in held}
-        lost |= {code for code in QUOTED.findall(parent) if code not in child}
-    return lost
-
-
-def numbers(text: str) -> set[str]:
-    """The numbers in a text, with their points and colons but without the commas of thousands."""
-    return {THOUSANDS.sub("", number) for number in NUMBER.findall(text)}
-
-
-def names(text: str) -> set[str]:
-    """Words with a capital letter within a sentence, abbreviations, and identifiers (`snake_case`, camelCase, R2D2)."""
-    shouted = not any(sign.islower() for sign in text)
-    found = set()
-    for match in WORD.finditer(text):
-        word = POSSESSIVE.sub("", match[0])
-        inner = any(sign.isupper() or sign.isdigit() for sign in word[1:]) and not word.isdigit()
-        before = text[max(0, match.start() - 9) : match.start()].rstrip(BEFORE_WORD)
-        opens = not before or before[-1] in ENDS_SENTENCE
-        written = word.casefold() not in ALWAYS_CAPITAL and (inner or (word[0].isupper() and not opens))
-        if "_" in word.strip("_") or (written and not shouted):
-            found.add(word)
-    return found
-
-
-def _folded(word: str) -> str:
-    return POSSESSIVE.sub("", word).casefold()
 
 
 def quote_lost(child: Sample) -> bool:

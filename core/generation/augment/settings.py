@@ -4,13 +4,12 @@ A child stands for its parent's label or answer, so an operation says what it ma
 are looked for in the child again, `works_on` the turn that is written anew.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ...settings import Setting
-
-Facts = Literal["names", "numbers", "none"]  # what must stand in the child: names and numbers, numbers only, neither
+from .facts import Facts
 
 
 class OperationSettings(Setting):
@@ -20,6 +19,17 @@ class OperationSettings(Setting):
     works_on: ClassVar[Literal["prompt", "code"]] = "prompt"
     times: int = Field(1, ge=0, le=50, description="children of each parent")
     weight: float = Field(1.0, gt=0, le=100, description="how much a child counts in training, times its parent's")
+
+
+def _similarity(default: float) -> Any:
+    """The field `min_similarity`; its default is what `make bench-meaning` chose, for the embedded encoder."""
+    return Field(default, ge=-1, le=1, description="smallest cosine of a child to its parent")
+
+
+class InOtherWords(Setting):
+    """What an operation on sentences has besides: how near its child must stay."""
+
+    min_similarity: float
 
 
 class TeacherOperation(OperationSettings):
@@ -35,20 +45,22 @@ class TeacherOperation(OperationSettings):
         return {}
 
 
-class Paraphrase(TeacherOperation):
+class Paraphrase(TeacherOperation, InOtherWords):
     """The same in other words."""
 
     templates: ClassVar[tuple[str, ...]] = ("paraphrase",)
     kind: Literal["paraphrase"] = "paraphrase"
+    min_similarity: float = _similarity(0.71)
     times: int = Field(3, ge=0, le=50, description="children of each parent")
 
 
-class BackTranslation(TeacherOperation):
+class BackTranslation(TeacherOperation, InOtherWords):
     """Into another language and back; names may come back in another spelling, numbers may not."""
 
     keeps: ClassVar[Facts] = "numbers"
     templates: ClassVar[tuple[str, ...]] = ("to_pivot", "from_pivot")
     kind: Literal["back_translation"] = "back_translation"
+    min_similarity: float = _similarity(0.73)
     times: int = Field(2, ge=0, le=50, description="children of each parent")
     temperature: float = Field(0.4, ge=0, le=2, description="spread of the teacher's wording")
     pivots: tuple[str, ...] = Field(
@@ -59,53 +71,58 @@ class BackTranslation(TeacherOperation):
         return {"language": self.pivots or PIVOTS.get(language, PIVOTS["en"])}
 
 
-class Style(TeacherOperation):
+class Style(TeacherOperation, InOtherWords):
     """The same message in another manner of writing."""
 
     keeps: ClassVar[Facts] = "none"
     templates: ClassVar[tuple[str, ...]] = ("style",)
     kind: Literal["style"] = "style"
+    min_similarity: float = _similarity(0.59)
     styles: tuple[str, ...] = Field((), description="manners of writing, by turns; empty: those that come along")
 
     def options(self, language: str) -> dict[str, tuple[str, ...]]:
         return {"style": self.styles or STYLES.get(language, STYLES["en"])}
 
 
-class Stance(TeacherOperation):
+class Stance(TeacherOperation, InOtherWords):
     """The same matter from somebody else: another role, or another attitude to it."""
 
     keeps: ClassVar[Facts] = "none"
     templates: ClassVar[tuple[str, ...]] = ("stance",)
     kind: Literal["stance"] = "stance"
+    min_similarity: float = _similarity(0.77)
     stances: tuple[str, ...] = Field((), description="who writes, by turns; empty: those that come along")
 
     def options(self, language: str) -> dict[str, tuple[str, ...]]:
         return {"stance": self.stances or STANCES.get(language, STANCES["en"])}
 
 
-class Voice(TeacherOperation):
+class Voice(TeacherOperation, InOtherWords):
     """Active sentences into passive ones and the other way round."""
 
     templates: ClassVar[tuple[str, ...]] = ("voice",)
     kind: Literal["voice"] = "voice"
+    min_similarity: float = _similarity(0.88)
     temperature: float = Field(0.4, ge=0, le=2, description="spread of the teacher's wording")
 
 
-class Clauses(TeacherOperation):
+class Clauses(TeacherOperation, InOtherWords):
     """Short sentences merged into longer ones, long ones split."""
 
     templates: ClassVar[tuple[str, ...]] = ("clauses",)
     kind: Literal["clauses"] = "clauses"
+    min_similarity: float = _similarity(0.88)
     temperature: float = Field(0.4, ge=0, le=2, description="spread of the teacher's wording")
 
 
-class Words(OperationSettings):
+class Words(OperationSettings, InOtherWords):
     """Some words replaced by what a masked language model, or WordNet, puts in their place.
 
     Never numbers, words with a capital letter, or words of a label. For scripts that put spaces between words.
     """
 
     kind: Literal["words"] = "words"
+    min_similarity: float = _similarity(0.8)
     share: float = Field(0.2, gt=0, le=1, description="share of the words that may be replaced; at least one is")
     fill_mask: str = Field("", description="folder of a masked language model (BERT, RoBERTa …); empty: a thesaurus")
     thesaurus: str = Field(
@@ -146,15 +163,19 @@ Operation = Annotated[
 class Augmentation(Setting):
     """Children of samples, and what they must have kept of their parents.
 
-    How alike two texts with one meaning are depends on the encoder and the language: look at the `parent_similarity`
-    of some children that you would keep and some that you would not, and put `min_similarity` between them.
+    How alike two texts with one meaning are depends on the operation, the encoder and the language. With another
+    encoder or language, look at the `parent_similarity` of some children that you would keep and some that you would
+    not, and put the operation's `min_similarity` between them.
     """
 
     operations: tuple[Operation, ...] = Field(
         (Paraphrase(), BackTranslation(), Style(), Stance()), description="what is done to each sample, in order"
     )
-    min_similarity: float = Field(
-        0.6, ge=-1, le=1, description="smallest cosine of a child to its parent; 0.6 is a start, to be calibrated"
+    long_tail: float = Field(
+        0.25,
+        ge=0,
+        le=10,
+        description="most children beyond `times`, as a share of those, for labels or categories below their quota",
     )
     label_margin: float = Field(
         0.05, ge=0, le=2, description="how much nearer to another label's seeds than to its own's a child may lie"

@@ -82,6 +82,8 @@ def test_a_cut_text_is_dropped_unless_it_may_be_cut() -> None:
     assert reason(Rules(), "my internet is gone since", finish="length") == "cut_off"
     assert reason(Rules(allow_cut=True), "my internet is gone since", finish="length") is None
     assert reason(Rules(), "my internet is gone since", finish="other") is None
+    code = sample("write a function that adds", finish="length").model_copy(update={"task": "code"})
+    assert reasons(Rules(), code) == [None]  # its test passed, so nothing of it is missing
 
 
 @pytest.mark.parametrize(
