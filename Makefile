@@ -46,6 +46,7 @@ bench-generation: $(READY)  ## calls a second, memory, planning; the embedded en
 
 bench-quality: $(READY)  ## the funnel over files up to a million rows: speed, memory, what it finds; the peers
 	$(BIN)/python -m wheelwork.benchmarks.quality
+	$(BIN)/python -m wheelwork.benchmarks.quality_peers
 
 bench-round: $(READY)  ## the demo's round from nothing, its repeat, and the next one: times, memory, scores
 	$(BIN)/python -m wheelwork.benchmarks.round
