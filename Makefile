@@ -49,6 +49,7 @@ bench-meaning: $(READY)  ## what tells a child that says the same from one that 
 
 bench-quality: $(READY)  ## the funnel over files up to a million rows: speed, memory, what it finds; the peers
 	$(BIN)/python -m wheelwork.benchmarks.quality
+	$(BIN)/python -m wheelwork.benchmarks.quality_peers
 
 bench-round: $(READY)  ## the demo's round from nothing, its repeat, and the next one: times, memory, scores
 	$(BIN)/python -m wheelwork.benchmarks.round

@@ -1,7 +1,8 @@
 """The funnel over files: rows a second, memory, growth with the rows, what it finds of planted defects, and others.
 
-    python -m wheelwork.benchmarks.quality           a quarter of an hour, 2 GB of disk; the peers need a package index
-    python -m wheelwork.benchmarks.quality --quick   10,000 rows, without the peers
+    python -m wheelwork.benchmarks.quality           a quarter of an hour, 1 GB of disk
+    python -m wheelwork.benchmarks.quality --quick   10,000 rows
+    python -m wheelwork.benchmarks.quality_peers     near duplicates by others: see there
 
 Each run is a process of its own, from a .jsonl file to .jsonl files. "One core" is one process that may use one core;
 "whole funnel" is rules, personal data, exact and near duplicates as the command runs them, with a worker for each core
@@ -54,7 +55,7 @@ LARGE = 1_000_000  # measured once
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--quick", action="store_true", help="10,000 rows only, without the peers")
+    options.add_argument("--quick", action="store_true", help="10,000 rows only")
     options.add_argument("--child", nargs=4, metavar=("FUNNEL", "IN", "OUT", "WORKERS"), help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.child:
@@ -73,10 +74,6 @@ def main() -> None:
                 seconds[name, rows] = 1 / made[0].value
             figures += found(source, out, f"{rows:,} rows, whole funnel")
         figures += _growth(seconds)
-        if not chosen.quick:
-            from .quality_peers import compared
-
-            figures += compared(Path(folder) / f"{SIZES[1]}.jsonl")
     publish("quality-quick" if chosen.quick else "quality", figures)
 
 

@@ -1,5 +1,9 @@
 """Near duplicates of the same file by others: datasketch, datatrove and data-juicer, each in an environment of its own.
 
+    python -m wheelwork.benchmarks.quality_peers
+
+Needs a package index the first time, some 1.2 GB of disk, and about three minutes.
+
 All get a threshold of 0.5, 256 permutations and word triples, and go from a .jsonl file to a .jsonl file on one core;
 datatrove and data-juicer get our bands, datasketch its own. None of them compares candidates exactly, as we do. What a
 peer spends to import its packages is not counted. A peer that cannot be installed or does not run is left out, with a
@@ -10,15 +14,16 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 
+from wheelwork import __version__
 from wheelwork.core.quality.sketches import bands_for
 
+from .corpora import write_corpus
 from .generation import REPEATS, spread
 from .peers import Peer, PeerError, environment_of, run_to_end, secluded
 from .quality import NEAR, OURS, run
-from .results import Figure
+from .results import Figure, publish
 
 ROWS = 20_000
 PEERS = (
@@ -30,22 +35,20 @@ PEERS = (
 )
 
 
-def compared(corpus: Path) -> list[Figure]:
-    """The first ROWS rows of `corpus` by all of them, in turns."""
+def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "in.jsonl", Path(folder) / "out.jsonl"
-        with corpus.open(encoding="utf-8") as lines:
-            source.write_text("".join(islice(lines, ROWS)), encoding="utf-8")
+        write_corpus(source, ROWS)
         case = f"near duplicates of {ROWS:,} rows, one core"
         runs = [run("near_duplicates", source, out, 1) for _ in range(REPEATS)]
-        figures = _figures(case, OURS, runs, source, out)
+        figures = _figures(case, f"{OURS} {__version__}", runs, source, out)
         for peer in PEERS:
             try:
                 runs = [_measured(peer, source, out, folder) for _ in range(REPEATS)]
                 figures += _figures(case, peer.title, runs, source, out)
             except PeerError as error:
                 print(f"{peer.title} is left out: {error}", flush=True)
-    return figures
+    publish("quality-peers", figures)
 
 
 def _measured(peer: Peer, source: Path, out: Path, folder: str) -> dict[str, float]:
@@ -63,7 +66,10 @@ def _measured(peer: Peer, source: Path, out: Path, folder: str) -> dict[str, flo
 
 
 def _figures(case: str, system: str, runs: list[dict[str, float]], source: Path, out: Path) -> list[Figure]:
-    speeds = spread(case, system, "rows a second", [ROWS / one["seconds"] for one in runs], "rows/s")
+    speeds = [
+        *spread(case, system, "rows a second", [ROWS / one["seconds"] for one in runs], "rows/s"),
+        *spread(case, system, "rows a CPU-second", [ROWS / one["cpu_seconds"] for one in runs], "rows/s"),
+    ]
     with source.open(encoding="utf-8") as before, out.open(encoding="utf-8") as after:
         kept = {row["completion"] for row in map(json.loads, after)}
         rows = list(map(json.loads, before))
@@ -77,3 +83,7 @@ def _found(case: str, system: str, gone: Counter[str], planted: Counter[str]) ->
         yield Figure(case, system, f"{defect} copies found", share, f"of {planted[defect]:,}")
     # texts without words, or of the same three words again and again, are alike too; only good rows tell mistakes
     yield Figure(case, system, "good rows dropped", 100 * gone[""] / planted[""], "%")
+
+
+if __name__ == "__main__":
+    main()

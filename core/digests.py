@@ -8,11 +8,12 @@ from typing import Any
 
 SHORT = 16
 CHUNK = 1 << 20
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def canonical_json(value: Any) -> str:
     """`value` as JSON with sorted keys and no spare spaces; equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return CANONICAL.encode(value)
 
 
 def digest_of(value: Any) -> str:

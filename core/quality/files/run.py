@@ -130,7 +130,8 @@ def filter_file(
     """
     started = time.perf_counter()
     files = check_paths(source_path, out)
-    source = SourceFile(source_path, [judge.best_by for judge in funnel.filters if isinstance(judge, OneOfAlike)])
+    scored = [one.best_by for one in funnel.filters if isinstance(one, OneOfAlike) and one.best_by]
+    source = SourceFile(source_path, scored)
     with scratch_in(out.parent, ".wheelwork-filter-") as scratch:
         verdicts, counts = funnel.judge(source, context, each=each, progress=progress, rows=source.rows)
         _require_readable(source, verdicts)

@@ -14,6 +14,7 @@ from ...rows import Row, field_of
 from .raw import ColumnRows, DelimitedRows, JsonRows, RawRows, exactly
 
 ROWS_PER_GROUP = 8192
+AS_TEXT = json.JSONEncoder(ensure_ascii=False, default=str)
 
 
 class Sink(Protocol):
@@ -106,7 +107,7 @@ class _ColumnSink:
 def json_text(row: Row) -> bytes:
     """`row` as one line of JSON; what JSON has no form for, such as a date, as text."""
     try:
-        return json.dumps(row, ensure_ascii=False, default=str).encode()
+        return AS_TEXT.encode(row).encode()
     except UnicodeEncodeError:  # half a character in a column that nobody read
         return json.dumps(row, default=str).encode()
 
