@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from ...generation.augment.preserve import NUMBER, QUOTED, names, numbers
+from ...generation.augment.facts import DIGITS, QUOTED, names, numbers
 from ...text import normalised
 
 SPAN = re.compile(r"“([^“”]{2,60})”|「([^「」]{2,60})」|『([^『』]{2,60})』|《([^《》]{2,60})》|\"([^\"\n]{2,60})\"")
@@ -14,9 +14,9 @@ UNSPACED = re.compile(r"[\u3040-\u9fff]")
 def invented_terms(answer: str, known: Sequence[str]) -> tuple[str, ...]:
     """The terms of `answer` that stand in none of the `known` texts, in their order, each once.
 
-    A term is a number, a name or identifier as `preserve.names` finds them, what stands in quotation marks, and in
+    A term is a number, a name or identifier as `facts.names` finds them, what stands in quotation marks, and in
     Chinese or Japanese text a word of Latin letters. Case, and endings that the known text has in addition, do not
-    count; a number written as a word is no number, and a name that opens a sentence is not known as one.
+    count; a number is the same in digits and in words; a name that opens a sentence is not known as one.
     """
     text = normalised("\n".join(known))
     held = numbers("\n".join(known))
@@ -31,7 +31,7 @@ def invented_terms(answer: str, known: Sequence[str]) -> tuple[str, ...]:
 
 def _within(number: str, terms: set[str]) -> bool:
     """Whether a number is a part of a term that was found: 4 of `GPT-4`."""
-    return any(number in NUMBER.findall(term) for term in terms)
+    return any(number in DIGITS.findall(term) for term in terms)
 
 
 def _place(term: str, answer: str) -> int:
