@@ -22,7 +22,7 @@ class Training(Setting):
         0.12, ge=0, lt=1, description="share of a labelled message's words left out, others in each epoch; 0: as it is"
     )
     epochs: int = Field(6, ge=1, le=100, description="passes over the samples")
-    rehearse_every: int = Field(2, ge=1, le=100, description="a rehearsal answer is read in one of so many epochs")
+    rehearse_every: int = Field(1, ge=1, le=100, description="a rehearsal answer is read in one of so many epochs")
     batch_size: int = Field(8, ge=1, le=4096, description="samples in a step")
     max_length: int = Field(1024, ge=16, description="longest sample in tokens; longer ones are left out, counted")
     checkpoint_steps: int = Field(25, ge=1, description="a killed training goes on from the last multiple of this")
