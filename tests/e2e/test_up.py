@@ -68,7 +68,7 @@ def test_the_deployments_have_a_form_and_a_schedule(up: Up) -> None:
     found = {entry["name"]: entry for entry in up.ask("/deployments/filter", {})}
     assert set(found) == {"on-demand", "nightly"}
     fields = found["on-demand"]["parameter_openapi_schema"]["properties"]
-    assert set(fields) == {"loop", "samples", "seed"}
+    assert set(fields) == {"loop", "samples", "seed", "from_step"}
     assert all(field["description"] for field in fields.values())
     assert [schedule["schedule"]["cron"] for schedule in found["nightly"]["schedules"]] == ["0 3 * * *"]
 

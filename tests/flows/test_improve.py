@@ -56,7 +56,7 @@ def test_the_form_has_typed_parameters() -> None:
     from wheelwork.flows.improve import improve
 
     fields = improve.parameters.properties
-    assert set(fields) == {"loop", "samples", "seed"}
+    assert set(fields) == {"loop", "samples", "seed", "from_step"}
     assert improve.parameters.required == ["loop"]
     assert fields["loop"]["type"] == "string"
     assert all({"type": "integer"} in fields[name]["anyOf"] for name in ("samples", "seed"))

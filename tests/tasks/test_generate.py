@@ -51,6 +51,7 @@ def children_by_label(folder: Path, url: str, quotas: dict[str, float], long_tai
         site,
         store.write_samples(kept),
         loop.settings.generate.augment,
+        (),
         loop.digest,
         "teacher",
         "seeds",

@@ -89,7 +89,7 @@ def sifted(
     monkeypatch.setattr(sift, "load_encoder", encoder)
     store = ArtifactStore(site.artifacts)
     done = sift.filter_samples.fn(
-        site, (store.write_samples(rows),), funnel, excluded=excluded, seeds="", suites={}, encoder=""
+        site, (store.write_samples(rows),), funnel, excluded=excluded, seeds="", suites={}, encoder="", review={}
     )
     reasons = {reason: count for counted in done.counts for reason, count in counted.dropped.items()}
     return list(store.samples(done.kept)), list(store.samples(done.dropped)), reasons

@@ -62,7 +62,7 @@ def sift(
         def step(candidates: Artifact) -> Sifted:
             identity = reviewers_identity(loop)
             return filter_samples.with_options(retries=0)(
-                site, (candidates,), loop.settings.funnel, "seeds", {}, "encoder", identity
+                site, (candidates,), loop.settings.funnel, (), "seeds", {}, "encoder", identity
             )
 
         sifted = step(candidates)
