@@ -6,8 +6,10 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from .errors import WheelworkError
@@ -15,6 +17,7 @@ from .errors import WheelworkError
 T = TypeVar("T")
 R = TypeVar("R")
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
 AHEAD = 2  # items a process that wait for it or for being collected
 
 
@@ -40,7 +43,8 @@ def in_processes(workers: int) -> Callable[[Callable[[T], R], Iterable[T]], Iter
             under_way: deque[Future[Any]] = deque()
             try:
                 for item in items:
-                    under_way.append(pool.submit(_do, item))
+                    with _unstopped():
+                        under_way.append(pool.submit(_do, item))
                     if len(under_way) > AHEAD * workers:
                         yield under_way.popleft().result()
                 while under_way:
@@ -55,6 +59,20 @@ def in_processes(workers: int) -> Callable[[Callable[[T], R], Iterable[T]], Iter
     return each
 
 
+@contextmanager
+def _unstopped() -> Iterator[None]:
+    """Hold Ctrl-C back while a process is started: one that is only just loading Python would die of it, aloud."""
+    if not hasattr(signal, "pthread_sigmask"):  # not on every system
+        yield
+        return
+    resource_tracker.ensure_running()  # Python 3.11 lets the signals through again when it starts this
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _work: Callable[[Any], Any]
 
 
@@ -62,6 +80,8 @@ def _begin(work: Callable[[Any], Any]) -> None:
     global _work
     _work = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the first process ends the others
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
