@@ -27,6 +27,8 @@ Origin = Literal["seed", "teacher", "augmented", "feedback", "import"]
 
 def is_unicode(text: str) -> bool:
     """Whether `text` can be written as UTF-8: JSON's `"\\ud83d"`, half an emoji, cannot."""
+    if text.isascii():  # which Python knows without looking
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -61,8 +63,12 @@ class Sample(Setting):
     source: Text = Field("", description="file and row, teacher, or document it came from")
     round: Text = Field("", description="the round that made it; empty for what the user brought")
     parent_id: Text | None = Field(None, description="id of the sample it was made from")
-    controls: dict[Text, Text] = Field({}, description="what the writer was asked for: category, difficulty, style …")
-    scores: dict[Text, FiniteFloat] = Field({}, description="what filters measured; unknown is absent, not zero")
+    controls: dict[Text, Text] = Field(
+        default_factory=dict, description="what the writer was asked for: category, difficulty, style …"
+    )
+    scores: dict[Text, FiniteFloat] = Field(
+        default_factory=dict, description="what filters measured; unknown is absent, not zero"
+    )
     label: Text | None = Field(None, min_length=1, description="the class, where the task has classes")
     weight: float = Field(1.0, gt=0, allow_inf_nan=False, description="how much it counts in training")
     reject_reason: Text | None = Field(None, min_length=1, description="why the funnel dropped it")
