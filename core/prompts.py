@@ -73,7 +73,7 @@ class Template(Setting):
                 f"template `{self.head.name}`: {', '.join(sorted(wrong))} missing or not a variable of it"
             )
         try:
-            return tuple(Message(role=role, content=text.fill(values)) for role, text in self._texts)
+            return tuple(_message(role, text.fill(values)) for role, text in self._texts)
         except Exception as error:  # an expression in a template may raise anything, and it is the template's mistake
             raise ConfigError(f"template `{self.head.name}`: {error}") from error
 
@@ -105,6 +105,11 @@ class Template(Setting):
     @cached_property
     def _texts(self) -> "list[tuple[Any, _Text]]":
         return [(role, _Text(text)) for role, text in self.turns]
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _message(role: Any, content: str) -> Message:
+    return Message(role=role, content=content)
 
 
 class _Text:
