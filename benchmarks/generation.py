@@ -156,7 +156,9 @@ def _client(url: str, rows: int, parallel: int, folder: Path) -> dict[str, Any]:
     asked = questions(url, rows, parallel)
     material = asked.material(None, "en")
     wanted = quotas(rows, list(material.categories), material.settings)
-    write_parquet(folder / "first.parquet", [])  # loads what pyarrow needs, once
+    first = next(material.orders(wanted, choices=1, seed=0))
+    write_parquet(folder / "first.parquet", [material.writing.refused(first, "", "no_reply", origin="teacher")])
+    # so that what pyarrow loads once is there
     with ExitStack() as stack:
         teaching = asked.teachers().open(folder, material.settings.budget, stack)
         wall, cpu = time.perf_counter(), time.process_time()
