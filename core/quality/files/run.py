@@ -189,9 +189,9 @@ class _Writer:
             for batch, verdict in zip(self._source, self._verdicts, strict=True):
                 left, gone = verdict.left(), [row for row, why in enumerate(verdict.reasons) if why is not None]
                 anew = self._anew(batch, verdict, left, gone)
-                kept.put(batch.raw, left, {row: anew[row] for row in left if row in anew} if anew else {})
+                kept.put(batch.raw, left, {row: anew[row] for row in left if row in anew} if anew else {}, {})
                 if dropped and gone:
-                    dropped.put(batch.raw, gone, {row: anew[row] for row in gone})
+                    dropped.put(batch.raw, gone, anew, self._added(batch, verdict, gone))
                 self._quarantine(batch, verdict)
                 self.kept += len(left)
                 self.reasons.update(verdict.reasons[row] or "" for row in gone)
@@ -207,7 +207,7 @@ class _Writer:
         return schema
 
     def _anew(self, batch: FileBatch, verdict: Verdict, left: list[int], gone: list[int]) -> dict[int, Row]:
-        """Rows that are not written as they stand: the dropped ones, and what a filter changed."""
+        """Rows that are not written as they stand: what a filter changed, and samples with what is known of them."""
         whole = self._source.layout is None
         changed = [] if verdict.changed is None else np.flatnonzero(verdict.changed).tolist()
         told = [row for row in gone if self._is_example(verdict.reasons[row] or "")]
@@ -217,21 +217,23 @@ class _Writer:
             self._show(samples[row])
         if whole:
             return {row: to_row(sample) for row, sample in samples.items()}
-        anew = dict(zip(gone, rows_of(batch.raw, gone), strict=True))
+        anew: dict[int, Row] = {}
         if changed:
             before = [one for one in batch.samples(changed) if isinstance(one, Sample)]
             for row, values, old in zip(changed, rows_of(batch.raw, changed), before, strict=True):
                 anew[row] = put_back(values, self._source.layout, old, samples[row])
-        return {row: values | self._reasoned(verdict, row, values) for row, values in anew.items()}
+        return anew
 
-    def _reasoned(self, verdict: Verdict, row: int, values: Row) -> Row:
-        if (reason := verdict.reasons[row]) is None:
+    def _added(self, batch: FileBatch, verdict: Verdict, gone: list[int]) -> dict[int, Row]:
+        """What is written behind the columns of a dropped row: its reason, and what was measured."""
+        if self._source.layout is None:
             return {}
-        scores = verdict.scores_of(row)
-        known = values.get("scores")
-        return {"reject_reason": reason} | (
-            {"scores": (known if isinstance(known, dict) else {}) | scores} if scores else {}
-        )
+        added: dict[int, Row] = {row: {"reject_reason": verdict.reasons[row]} for row in gone}
+        scored = [row for row in gone if verdict.scores_of(row)] if verdict.scores else []
+        for row, values in zip(scored, rows_of(batch.raw, scored), strict=True):
+            known = values.get("scores")
+            added[row]["scores"] = (known if isinstance(known, dict) else {}) | verdict.scores_of(row)
+        return added
 
     def _is_example(self, reason: str) -> bool:
         return len(self.examples.get(reason, ())) < self._most

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from ...errors import DataError
-from ...formats import ALLOWED, Layout, layout_of, read_row
+from ...formats import ALLOWED, Layout, layout_of, read_turns
 from ...rows import Row
 from ...samples import Sample, has_sample_columns, is_unicode
 from ..verdicts import Unreadable
@@ -38,8 +38,8 @@ class RowReader:
         """Raises DataError for a row that is none."""
         if self.layout is None:
             return _whole(row)
-        turns, label = read_row(row, self.layout, filled=False)
-        return Sample.make(
+        turns, label = read_turns(row, self.layout, filled=False)
+        return Sample.of_turns(
             turns,
             task=TASK,
             label=label,
