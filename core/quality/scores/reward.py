@@ -1,0 +1,84 @@
+"""A reward model: a classifier with one output that says how good an answer is."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import TemplateError
+
+from ...errors import ModelError
+from ...models.progress import quiet_transformers
+from ...samples import Sample
+from .loading import device, dtype, missing_weights, reason_of
+from .models import Found
+
+BATCH = 16
+LONGEST = 2048  # tokens of prompt and answer
+
+
+class Reward:
+    """A sequence classifier of transformers with one label."""
+
+    def __init__(self, network: Any, tokenizer: Any) -> None:
+        self._network = network
+        self._tokenizer = tokenizer
+        positions = int(getattr(network.config, "max_position_embeddings", None) or LONGEST)
+        self.most_tokens = min(LONGEST, positions)
+
+    @classmethod
+    def load(cls, found: Found) -> "Reward":
+        """The model, on the GPU where there is one. Raises ModelError for what is no reward model."""
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        files = found.files
+        try:
+            with quiet_transformers():
+                tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
+                network, told = AutoModelForSequenceClassification.from_pretrained(
+                    files.folder, dtype=dtype(), local_files_only=True, output_loading_info=True
+                )
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise ModelError(f"{files.name}: cannot be loaded as a reward model ({reason_of(error)})") from error
+        if missing := missing_weights(told):
+            raise ModelError(f"{files.name}: this is no reward model (`{missing}` is missing); give another")
+        if network.config.num_labels != 1:
+            raise ModelError(
+                f"{files.name}: a reward model has one output, this one has {network.config.num_labels}; give another"
+            )
+        tokenizer.padding_side = "right"
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        network.config.pad_token_id = tokenizer.pad_token_id  # by it a decoder finds the last token of a row
+        return cls(network.to(device()).eval(), tokenizer)
+
+    def __call__(self, samples: Sequence[Sample]) -> list[float | str]:
+        """What the model gives the last answer of each sample, a logit, or the reason why it gives none.
+
+        A conversation longer than the model reads is `too_long`: without its end nothing can be said of it.
+        """
+        import torch
+
+        ids = [self._ids(sample) for sample in samples]
+        found: list[float | str] = ["too_long" if isinstance(one, list) else one for one in ids]
+        fit = {at: one for at, one in enumerate(ids) if isinstance(one, list) and len(one) <= self.most_tokens}
+        order = sorted(fit, key=lambda at: (len(fit[at]), at))  # rows of like length share a batch
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
+            padded = self._tokenizer.pad({"input_ids": [fit[at] for at in batch]}, return_tensors="pt")
+            with torch.inference_mode():
+                logits = self._network(**padded.to(self._network.device)).logits[:, 0].float()
+            for at, logit in zip(batch, logits.tolist(), strict=True):
+                found[at] = logit if abs(logit) < float("inf") else "not_finite"
+        return found
+
+    def _ids(self, sample: Sample) -> list[int] | str:
+        """Tokens of the conversation up to its last answer: by the chat template, or as a pair without one."""
+        if self._tokenizer.chat_template is None:
+            pair: list[int] = self._tokenizer(sample.prompt, sample.completion, verbose=False)["input_ids"]
+            return pair
+        last = max(at for at, turn in enumerate(sample.messages) if turn.role == "assistant")
+        turns = [turn.model_dump() for turn in sample.messages[: last + 1]]
+        try:
+            ids: list[int] = self._tokenizer.apply_chat_template(turns, return_dict=False)
+        except (ValueError, TemplateError):
+            return "template_refuses"
+        return ids
