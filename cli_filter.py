@@ -17,7 +17,6 @@ from .core.workspace import write_text
 if TYPE_CHECKING:
     from .core.models.encoder import Encode
     from .core.models.progress import Progress
-    from .core.models.store import ModelFiles
     from .core.quality.files.run import Filtered
     from .core.quality.filters import FunnelContext
     from .core.quality.funnel import Funnel
@@ -58,9 +57,9 @@ def filter_(
     if picture is not None:
         check_ending(picture)
     funnel = _funnel(config, seeds is not None)
-    context = _context(funnel, source, seeds, holdout or [], encoder)
     processes = processes_for(source, workers)
     with _clearing_up(), _watching() as progress:
+        context = _context(funnel, source, seeds, holdout or [], encoder, progress)
         each = in_processes(processes) if processes > 1 else map
         result = filter_file(
             source, out, funnel, context, each=each, progress=progress, examples=examples, with_scores=scores
@@ -90,7 +89,9 @@ def _funnel(config: Path | None, with_seeds: bool) -> "Funnel":
     return parse(Funnel, settings, str(config))
 
 
-def _context(funnel: "Funnel", source: Path, seeds: Path | None, holdout: list[Path], encoder: str) -> "FunnelContext":
+def _context(
+    funnel: "Funnel", source: Path, seeds: Path | None, holdout: list[Path], encoder: str, progress: "Progress"
+) -> "FunnelContext":
     """What the filters look at; the encoder is loaded only for one that needs it, other models when they are used."""
     from .core.quality.files.run import needs
     from .core.quality.files.source import read_all
@@ -105,44 +106,44 @@ def _context(funnel: "Funnel", source: Path, seeds: Path | None, holdout: list[P
         )
     known = [(sample.prompt, sample.label or "") for sample in read_all(seeds)] if seeds is not None else []
     held_out = [sample.prompt for path in holdout for sample in read_all(path)]
-    encode = _encoder(encoder, needed["encoder"]) if "encoder" in needed else None
-    models = _models(funnel, source, encoder, encode) if "models" in needed else None
+    encode = _encoder(encoder, needed["encoder"], progress) if "encoder" in needed else None
+    models = _models(funnel, source, encoder, encode, progress) if "models" in needed else None
     return FunnelContext(encode, known, held_out, models=models)
 
 
-def _encoder(name: str, asked_by: str) -> "Encode":
+def _encoder(name: str, asked_by: str, progress: "Progress") -> "Encode":
     from .core.models.encoder import Encoder
+    from .core.models.store import ModelStore
 
     try:
-        return Encoder.load(_model_files(name))
+        return Encoder.load(ModelStore().get(name, progress))
     except ModelError as error:
         hint = f"`wheelwork models pull {ENCODER}` fetches one where there is a network, --encoder takes a folder"
         raise ModelError(f"the filter `{asked_by}` needs an encoder: {error} ({hint})") from None
 
 
-def _models(funnel: "Funnel", source: Path, encoder: str, encode: "Encode | None") -> "Models":
+def _models(funnel: "Funnel", source: Path, encoder: str, encode: "Encode | None", progress: "Progress") -> "Models":
     """The models that filters score with. Each must be there before any row is read, as must each preference head."""
+    from .core.models.store import ModelStore
     from .core.quality.scores.models import Models, found_alone
     from .core.quality.scores.preference import fitting_head
 
-    models = Models(found_alone(_model_files, encoder), images=source.parent)
+    @contextmanager
+    def showing(what: str, total: int) -> Iterator[Callable[[float], object]]:
+        yield lambda done: progress(what, int(done), total)
+
+    find = found_alone(lambda name: ModelStore().get(name, progress), encoder)
+    models = Models(find, images=source.parent, showing=showing)
     for judge in funnel.filters:
         for name in getattr(judge, "scored_by", ()):
             try:
                 models.find(name)
             except ModelError as error:
-                hint = "`wheelwork models list` names those that come along; any other is a folder that you bring"
-                raise ModelError(f"the filter `{judge.kind}` needs a model: {error} ({hint})") from None
-    for path in funnel.files if encode is not None else ():
-        fitting_head(models.folder / path, encode.fingerprint)
+                raise ModelError(f"the filter `{judge.kind}` needs a model: {error}") from None
+    if encode is not None:
+        for path in funnel.files:
+            fitting_head(models.folder / path, encode.fingerprint)
     return models
-
-
-def _model_files(name: str) -> "ModelFiles":
-    from .core.models.store import ModelStore
-
-    with _watching() as progress:
-        return ModelStore().get(name, progress)
 
 
 @contextmanager

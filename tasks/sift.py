@@ -59,7 +59,7 @@ def filter_samples(
             seeds=[(seed.text, seed.label or "") for seed in loop.seeds],
             held_out=[item.prompt for suite in loop.suites.values() for item in suite.items],
             review=opened.review,
-            models=models_of(loop, champion),
+            models=models_of(loop, champion, progress),
         )
         given = out.drop([sample for wave in candidates for sample in store.samples(wave)])
         kept, dropped, counts = funnel.split(given, context)

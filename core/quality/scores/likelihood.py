@@ -1,7 +1,7 @@
 """How likely a causal model finds texts: nats of a completion after its prompt, or of a text by itself."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import ModelError
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ...training.packing import Encoded
 
 ROW = 1024  # distinct tokens that are laid out in one row; in longer ones too much attention goes to strangers
+
+
+Heard = Callable[[int], object]
+"""Hears how many rows are read."""
 
 
 class Surprise(NamedTuple):
@@ -56,23 +60,23 @@ class Likelihood:
             raise ModelError(f"{files.name}: this is no causal language model (`{missing}` is missing); give another")
         return cls(network.to(device()).eval(), tokenizer, found.remark)
 
-    def of_completions(self, samples: Sequence[Sample], longest: int) -> list[Surprise | str]:
+    def of_completions(self, samples: Sequence[Sample], longest: int, heard: Heard) -> list[Surprise | str]:
         """The last answer of each sample after all that was said before it, with the mark that ends it.
 
         So it is the loss that a training would begin with. At most `longest` tokens of prompt and answer are read.
         Where nothing can be told there is a reason: `too_long` (the prompt alone), `empty`, `template_refuses` or
         `not_finite`.
         """
-        return self._measured([self._answered(sample) for sample in samples], longest)
+        return self._measured([self._answered(sample) for sample in samples], longest, heard)
 
-    def of_texts(self, texts: Sequence[str], longest: int) -> list[Surprise | str]:
+    def of_texts(self, texts: Sequence[str], longest: int, heard: Heard) -> list[Surprise | str]:
         """Each text by itself, after the mark that begins one, or the reason why nothing can be told.
 
         A model without such a mark has the first token for nothing.
         """
         from ...training.packing import Encoded
 
-        return self._measured([Encoded(*self._begun(self._ids(text))) for text in texts], longest)
+        return self._measured([Encoded(*self._begun(self._ids(text))) for text in texts], longest, heard)
 
     def _answered(self, sample: Sample) -> "Encoded | str":
         from ...training.packing import Encoded, turn_tokens
@@ -97,7 +101,7 @@ class Likelihood:
         mark = self._tokenizer.bos_token_id
         return (ids[:1], ids[1:]) if mark is None else ([mark], ids)
 
-    def _measured(self, rows: "Sequence[Encoded | str]", longest: int) -> list[Surprise | str]:
+    def _measured(self, rows: "Sequence[Encoded | str]", longest: int, heard: Heard) -> list[Surprise | str]:
         from ...training.packing import Encoded
 
         longest = min(longest, self._positions)
@@ -112,11 +116,13 @@ class Likelihood:
                 found.append("too_long")
                 if len(one.prompt) < longest:
                     fit[at] = Encoded(one.prompt, one.completion[: longest - len(one.prompt)])
+        done = 0
         for places in self._in_rows(fit):
             for at, nats in zip(places, self._nats([fit[at] for at in places]), strict=True):
                 tokens = len(fit[at].completion)
                 cut = len(fit[at]) < len(rows[at])
                 found[at] = Surprise(nats, tokens, cut) if math.isfinite(nats) else "not_finite"
+            heard(done := done + len(places))
         return found
 
     def _in_rows(self, rows: dict[int, "Encoded"]) -> Iterator[list[int]]:

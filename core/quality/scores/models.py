@@ -4,7 +4,8 @@ Three names stand for models of a loop: `base`, `champion` and `encoder`. Any ot
 catalogue name, a folder, a .gguf file or a Hugging Face id.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,16 @@ from ...models.store import ModelFiles
 
 BASE, CHAMPION, ENCODER = "base", "champion", "encoder"
 
+Showing = Callable[[str, int], AbstractContextManager[Callable[[float], object]]]
+"""Shows how many of a number of rows are read; the first argument names by whom."""
+
 T = TypeVar("T")
+
+
+@contextmanager
+def silent(what: str, total: int) -> Iterator[Callable[[float], object]]:
+    """Where nobody looks on."""
+    yield lambda done: None
 
 
 @dataclass(frozen=True)
@@ -37,13 +47,16 @@ class Models:
     """Loads a model once for all filters that ask for it.
 
     `find` raises ConfigError or ModelError for a name that it has no model for. `folder` is where the paths of files
-    start that filters read, `images` where those of pictures in rows start.
+    start that filters read, `images` where those of pictures in rows start. `showing` is told how far a dear one is.
     """
 
-    def __init__(self, find: Callable[[str], Found], folder: Path = Path(), images: Path = Path()) -> None:
+    def __init__(
+        self, find: Callable[[str], Found], folder: Path = Path(), images: Path = Path(), showing: Showing = silent
+    ) -> None:
         self.find = find
         self.folder = folder
         self.images = images
+        self.showing = showing
         self._loaded: dict[tuple[str, Any], Any] = {}
 
     def __call__(self, name: str, load: Callable[[Found], T]) -> T:

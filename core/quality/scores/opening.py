@@ -1,13 +1,12 @@
 """The models and files that the filters of a loop score with: found before the round, named in the cache key."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...digests import digest_file
-from ...models.store import ModelFiles, ModelStore
+from ...models.store import ModelStore
 from .head import read_head
-from .models import BASE, CHAMPION, ENCODER, Found, Models
+from .models import BASE, CHAMPION, ENCODER, Found, Models, Showing, silent
 
 if TYPE_CHECKING:
     from ...loops import Loop  # which knows the filters, and they this package
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
 NO_CHAMPION = "were read by the base, as there is no champion yet"
 
 
-def models_of(loop: "Loop", champion: "Champion | None", get: Callable[[str], ModelFiles] | None = None) -> Models:
+def models_of(loop: "Loop", champion: "Champion | None", showing: Showing = silent) -> Models:
     """The models of `loop` by name; paths start at its folder. Before there is a champion, the base stands for it."""
-    store = get or ModelStore().get
+    store = ModelStore().get
 
     def find(name: str) -> Found:
         base = loop.model_ref(loop.settings.model)
@@ -29,7 +28,7 @@ def models_of(loop: "Loop", champion: "Champion | None", get: Callable[[str], Mo
             return Found(files, champion.folder, champion.digest) if champion else Found(files, remark=NO_CHAMPION)
         return Found(store(loop.model_ref(loop.settings.encoder if name == ENCODER else name)))
 
-    return Models(find, loop.folder, loop.folder)
+    return Models(find, loop.folder, loop.folder, showing)
 
 
 def scoring_identity(loop: "Loop") -> dict[str, str]:

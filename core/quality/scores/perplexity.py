@@ -50,8 +50,9 @@ class Perplexity(Bounded):
         texts = [one.completion if has else one.prompt for one, has in zip(batch, answered, strict=True)]
         completions = [one for one, has in zip(batch, answered, strict=True) if has]
         alone = [text for text, has in zip(texts, answered, strict=True) if not has]
-        read = iter(model.of_completions(completions, self.max_tokens))
-        heard = iter(model.of_texts(alone, self.max_tokens))
+        with context.models.showing(self.kind, len(batch)) as show:
+            read = iter(model.of_completions(completions, self.max_tokens, show))
+            heard = iter(model.of_texts(alone, self.max_tokens, lambda done: show(len(completions) + done)))
         found = [next(read if has else heard) for has in answered]
         cut = sum(isinstance(one, Surprise) and one.cut for one in found)
         remarks = {f"were cut at {self.max_tokens} tokens": cut} if cut else {}

@@ -64,13 +64,14 @@ class ClipScore(Bounded):
         clip = context.models(self.model, Clip.load)
         found: list[Score] = []
         cut = 0
-        for start in range(0, len(batch), BATCH):
-            pairs = [self._pair(sample, context.models.images) for sample in batch[start : start + BATCH]]
-            both = [pair for pair in pairs if isinstance(pair, Shown)]
-            cut += clip.cut([pair.text for pair in both])
-            cosines = iter(clip(both))
-            for pair in pairs:
-                found.append(_score(next(cosines)) if isinstance(pair, Shown) else pair)
+        with context.models.showing(self.kind, len(batch)) as show:
+            for start in range(0, len(batch), BATCH):
+                pairs = [self._pair(sample, context.models.images) for sample in batch[start : start + BATCH]]
+                both = [pair for pair in pairs if isinstance(pair, Shown)]
+                cut += clip.cut([pair.text for pair in both])
+                cosines = iter(clip(both))
+                found += [_score(next(cosines)) if isinstance(pair, Shown) else pair for pair in pairs]
+                show(len(found))
         return self.judged(found, remarks={f"were cut at {clip.most_tokens} tokens": cut} if cut else None)
 
     def _pair(self, sample: Sample, folder: Path) -> "Shown | Score":

@@ -71,7 +71,9 @@ class Preference(Bounded):
         return [Score(float(value)) for value in head(prompts, answers)]
 
     def _by_model(self, samples: Sequence[Sample], context: FunnelContext) -> list[Score]:
-        values = context.models(self.model, Reward.load)(samples)
+        model = context.models(self.model, Reward.load)
+        with context.models.showing(self.kind, len(samples)) as show:
+            values = model(samples, show)
         return [Score.unscored(one) if isinstance(one, str) else Score(one) for one in values]
 
 

@@ -1,6 +1,6 @@
 """A reward model: a classifier with one output that says how good an answer is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jinja2 import TemplateError
@@ -50,7 +50,7 @@ class Reward:
         network.config.pad_token_id = tokenizer.pad_token_id  # by it a decoder finds the last token of a row
         return cls(network.to(device()).eval(), tokenizer)
 
-    def __call__(self, samples: Sequence[Sample]) -> list[float | str]:
+    def __call__(self, samples: Sequence[Sample], heard: Callable[[int], object]) -> list[float | str]:
         """What the model gives the last answer of each sample, a logit, or the reason why it gives none.
 
         A conversation longer than the model reads is `too_long`: without its end nothing can be said of it.
@@ -68,6 +68,7 @@ class Reward:
                 logits = self._network(**padded.to(self._network.device)).logits[:, 0].float()
             for at, logit in zip(batch, logits.tolist(), strict=True):
                 found[at] = logit if abs(logit) < float("inf") else "not_finite"
+            heard(start + len(batch))
         return found
 
     def _ids(self, sample: Sample) -> list[int] | str:
