@@ -13,6 +13,7 @@ from .models import Found
 
 BATCH = 16
 LONGEST = 2048  # tokens of prompt and answer
+Tokens = dict[str, list[int]]
 
 
 class Reward:
@@ -57,13 +58,13 @@ class Reward:
         """
         import torch
 
-        ids = [self._ids(sample) for sample in samples]
-        found: list[float | str] = ["too_long" if isinstance(one, list) else one for one in ids]
-        fit = {at: one for at, one in enumerate(ids) if isinstance(one, list) and len(one) <= self.most_tokens}
-        order = sorted(fit, key=lambda at: (len(fit[at]), at))  # rows of like length share a batch
+        read = [self._read(sample) for sample in samples]
+        found: list[float | str] = [one if isinstance(one, str) else "too_long" for one in read]
+        fit = {at: one for at, one in enumerate(read) if not isinstance(one, str) and _length(one) <= self.most_tokens}
+        order = sorted(fit, key=lambda at: (_length(fit[at]), at))  # rows of like length share a batch
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
-            padded = self._tokenizer.pad({"input_ids": [fit[at] for at in batch]}, return_tensors="pt")
+            padded = self._tokenizer.pad([fit[at] for at in batch], return_tensors="pt")
             with torch.inference_mode():
                 logits = self._network(**padded.to(self._network.device)).logits[:, 0].float()
             for at, logit in zip(batch, logits.tolist(), strict=True):
@@ -71,15 +72,20 @@ class Reward:
             heard(start + len(batch))
         return found
 
-    def _ids(self, sample: Sample) -> list[int] | str:
-        """Tokens of the conversation up to its last answer: by the chat template, or as a pair without one."""
+    def _read(self, sample: Sample) -> Tokens | str:
+        """The conversation up to its last answer: by the chat template, or without one as a pair of texts.
+
+        All that the tokenizer gives is kept: BERT must be told which of the two texts a token is of.
+        """
         if self._tokenizer.chat_template is None:
-            pair: list[int] = self._tokenizer(sample.prompt, sample.completion, verbose=False)["input_ids"]
-            return pair
+            return dict(self._tokenizer(sample.prompt, sample.completion, verbose=False))
         last = max(at for at, turn in enumerate(sample.messages) if turn.role == "assistant")
         turns = [turn.model_dump() for turn in sample.messages[: last + 1]]
         try:
-            ids: list[int] = self._tokenizer.apply_chat_template(turns, return_dict=False)
+            return {"input_ids": self._tokenizer.apply_chat_template(turns, return_dict=False)}
         except (ValueError, TemplateError):
             return "template_refuses"
-        return ids
+
+
+def _length(tokens: Tokens) -> int:
+    return len(tokens["input_ids"])

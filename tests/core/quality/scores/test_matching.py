@@ -12,7 +12,22 @@ from wheelwork.core.quality.scores.matching import BertScore, greedy_match
 from wheelwork.tests.core.quality.scores.rows import context, found, row, through
 from wheelwork.tests.tiny import tiny_bert
 
-WORDS = "the a line is down again modem red light shows nothing works bill high".split()
+WORDS = [
+    "the",
+    "a",
+    "line",
+    "is",
+    "down",
+    "again",
+    "modem",
+    "red",
+    "light",
+    "shows",
+    "nothing",
+    "works",
+    "bill",
+    "high",
+]
 PAIRS = [
     ("the line is down", "a line is down again"),
     ("modem shows red light", "the modem shows a red light again"),
