@@ -147,10 +147,12 @@ def _cost(asked: dict[str, Any]) -> str:
 
 
 def review_sentences(report: Report) -> list[str]:
-    """What judges and verifiers did, and every remark of a filter; nothing where none was asked."""
+    """What judges and verifiers did, where any was asked, and every remark of a filter."""
     reviewed: dict[str, Any] | None = report.funnel.get("reviewed")
     if reviewed is None:
         return []
+    if not any("asked" in figures for figures in report.funnel["figures"].values()):
+        return list(report.funnel["notes"])
     said = f"Judges and verifiers answered {reviewed['calls']:,} calls"
     if reviewed["reused"]:
         said += f"; {reviewed['reused']:,} more replies were there already"
