@@ -35,7 +35,8 @@ from .results import Figure, publish
 
 ROWS = 20_000
 RULES = Rules()  # what the funnel of this name holds
-DATA_JUICER = ("py-data-juicer", "1.6.1", ("py-data-juicer==1.6.1", "aiohttp==3.14.5"))
+# it imports aiohttp, which none of its packages brings, and what it lacks besides it would install itself while it runs
+DATA_JUICER = ("py-data-juicer", "1.6.1", ("py-data-juicer==1.6.1", "aiohttp==3.14.5", "av==18.1.0", "ray==2.60.0"))
 
 
 class Contest(NamedTuple):
@@ -58,7 +59,6 @@ CONTESTS = (
             Peer("datasketch", "2.0.0", ("datasketch==2.0.0",), "peer_datasketch.py"),
             # it imports orjson, which its extra does not bring
             Peer("datatrove", "0.10.1", ("datatrove[processing]==0.10.1", "orjson==3.13.0"), "peer_datatrove.py"),
-            # it imports aiohttp, which none of its packages brings
             Peer(*DATA_JUICER, "peer_datajuicer.py"),
         ),
     ),
