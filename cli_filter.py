@@ -17,6 +17,7 @@ from .core.workspace import write_text
 if TYPE_CHECKING:
     from .core.models.encoder import Encode
     from .core.models.progress import Progress
+    from .core.models.store import ModelFiles
     from .core.quality.files.run import Filtered
     from .core.quality.filters import FunnelContext
     from .core.quality.funnel import Funnel
@@ -33,6 +34,9 @@ def filter_(
     ] = None,
     seeds: Annotated[Path | None, typer.Option(help="Rows that nothing may copy, and whose labels count.")] = None,
     holdout: Annotated[list[Path] | None, typer.Option(help="Rows that are measured on; repeat.")] = None,
+    pool: Annotated[
+        list[Path] | None, typer.Option(help="Rows that are had already, for filters with `pool: true`; repeat.")
+    ] = None,
     encoder: Annotated[str, typer.Option(help="Encoder of the filters that need one: a name or a folder.")] = ENCODER,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. The cores of this machine.")] = None,
     examples: Annotated[int, typer.Option(min=0, help="Texts to show for each reason, masked.")] = 1,
@@ -50,14 +54,14 @@ def filter_(
     from .core.quality.files.run import check_paths, filter_file, processes_for
     from .core.quality.files.run import report as as_json
 
-    read = [path for path in (config, seeds, *(holdout or ())) if path is not None]
-    check_paths(source, out, [path for path in (report, picture) if path is not None], read)
+    read = [path for path in (config, seeds, *(holdout or ()), *(pool or ())) if path is not None]
+    funnel = _funnel(config, seeds is not None)
+    check_paths(source, out, [*funnel.remembering, *(path for path in (report, picture) if path is not None)], read)
     if picture is not None:
         check_ending(picture)
-    funnel = _funnel(config, seeds is not None)
-    context = _context(funnel, seeds, holdout or [], encoder)
+    context = _context(funnel, seeds, holdout or [], pool or [], encoder)
     processes = processes_for(source, workers)
-    with _clearing_up(), _watching() as progress:
+    with _clearing_up(), watching() as progress:
         each = in_processes(processes) if processes > 1 else map
         result = filter_file(source, out, funnel, context, each=each, progress=progress, examples=examples)
     if picture is not None:
@@ -85,34 +89,69 @@ def _funnel(config: Path | None, with_seeds: bool) -> "Funnel":
     return parse(Funnel, settings, str(config))
 
 
-def _context(funnel: "Funnel", seeds: Path | None, holdout: list[Path], encoder: str) -> "FunnelContext":
+def _context(
+    funnel: "Funnel", seeds: Path | None, holdout: list[Path], pool: list[Path], encoder: str
+) -> "FunnelContext":
     """What the filters look at; the encoder is loaded only for one that needs it."""
-    from .core.quality.files.run import needs
     from .core.quality.files.source import read_all
     from .core.quality.filters import FunnelContext
+    from .core.quality.known import Text
+    from .core.quality.thresholds import read_calibration
+    from .core.workspace import home
 
-    needed = needs(funnel)
+    needed = funnel.needs
     if "seeds" in needed and seeds is None:
         raise ConfigError(f"the filter `{needed['seeds']}` compares with seeds; give --seeds FILE, or leave it out")
+    if "pool" in needed and not pool:
+        raise ConfigError(
+            f"the filter `{needed['pool']}` has `pool: true`; give --pool FILE with the rows that are had already"
+        )
     if "review" in needed:
         raise ConfigError(
             f"the filter `{needed['review']}` asks the teachers of a loop; leave it out here, or run it in a loop"
         )
-    known = [(sample.prompt, sample.label or "") for sample in read_all(seeds)] if seeds is not None else []
-    held_out = [sample.prompt for path in holdout for sample in read_all(path)]
-    return FunnelContext(_encoder(encoder, needed["encoder"]) if "encoder" in needed else None, known, held_out)
+    known = read_all(seeds) if seeds is not None else []
+    model = find_encoder(encoder, needed["encoder"]) if "encoder" in needed else None
+    context = FunnelContext(
+        load_encoder(model, needed["encoder"]) if model is not None else None,
+        [(sample.prompt, sample.label or "") for sample in known],
+        [Text(sample.prompt, sample.source, path.name) for path in holdout for sample in read_all(path)],
+        pool=[Text(sample.prompt, sample.source) for path in pool for sample in read_all(path)],
+        seed_places=[sample.source for sample in known],
+        calibration=read_calibration(home(), model.digest) if model is not None else None,
+    )
+    if "threshold" in needed:
+        context.limit("auto", len(known), 0.05)  # that it can be told, before a row is read
+    return context
 
 
-def _encoder(name: str, asked_by: str) -> "Encode":
-    from .core.models.encoder import Encoder
+def find_encoder(name: str, asked_by: str) -> "ModelFiles":
+    """The files of an encoder. Raises ModelError, naming what asks for it."""
     from .core.models.store import ModelStore
 
     try:
-        with _watching() as progress:
-            return Encoder.load(ModelStore().get(name, progress))
+        with watching() as progress:
+            return ModelStore().get(name, progress)
     except ModelError as error:
-        hint = f"`wheelwork models pull {ENCODER}` fetches one where there is a network, --encoder takes a folder"
-        raise ModelError(f"the filter `{asked_by}` needs an encoder: {error} ({hint})") from None
+        raise ModelError(f"{_needed(asked_by)}: {error} ({_hint()})") from None
+
+
+def load_encoder(files: "ModelFiles", asked_by: str) -> "Encode":
+    """An encoder in memory. Raises ModelError, naming what asks for it."""
+    from .core.models.encoder import Encoder
+
+    try:
+        return Encoder.load(files)
+    except ModelError as error:
+        raise ModelError(f"{_needed(asked_by)}: {error} ({_hint()})") from None
+
+
+def _needed(asked_by: str) -> str:
+    return f"the filter `{asked_by}` needs an encoder"
+
+
+def _hint() -> str:
+    return f"`wheelwork models pull {ENCODER}` fetches one where there is a network, --encoder takes a folder"
 
 
 @contextmanager
@@ -128,7 +167,7 @@ def _clearing_up() -> Iterator[None]:
 
 
 @contextmanager
-def _watching() -> Iterator["Progress"]:
+def watching() -> Iterator["Progress"]:
     """A callback that draws a bar for each thing that is done, one after another."""
     from .core.pace import showing
 
@@ -156,6 +195,8 @@ def _show(result: "Filtered", source: Path, out: Path) -> None:
         speed = f"{count.rows_in / count.seconds:,.0f}" if count.seconds else "–"
         table.add_row(count.filter, f"{count.rows_in:,}", f"{count.rows_out:,}", f"{count.seconds:.1f}", speed, reasons)
     print_(table)
+    for note in (note for count in result.filters for note in count.notes):
+        print_(note, markup=False)
     for reason, texts in result.examples.items():
         for text in texts:
             print_(f"[dim]{escape(reason)}:[/] {escape(text)}")
