@@ -143,19 +143,20 @@ def _teacher_sentence(report: Report) -> str:
 
 
 def review_sentences(report: Report) -> list[str]:
-    """What judges and verifiers did, and every remark of a filter; nothing where none was asked."""
+    """What judges and verifiers did, where one was asked, and every remark of a filter."""
     reviewed: dict[str, Any] | None = report.funnel.get("reviewed")
+    notes: list[str] = report.funnel.get("notes", [])
     if reviewed is None:
-        return []
+        return notes
     said = f"Judges and verifiers answered {reviewed['calls']:,} calls"
     if reviewed["reused"]:
         said += f"; {reviewed['reused']:,} more replies were there already"
     if reviewed["cost"]:
         tokens = reviewed["prompt_tokens"] + reviewed["completion_tokens"]  # 0 where an endpoint does not count
         said += f"; {f'{tokens:,} tokens' if tokens else 'they'} cost {reviewed['cost']:.2f}"
-    alphas = {name: figures["alpha"] for name, figures in report.funnel["figures"].items() if "alpha" in figures}
+    alphas = {name: found["alpha"] for name, found in report.funnel.get("figures", {}).items() if "alpha" in found}
     agreed = [f"the judges of `{name}` agree at α = {alpha:.2f}" for name, alpha in alphas.items()]
-    return ["; ".join([said, *agreed]) + ".", *report.funnel["notes"]]
+    return ["; ".join([said, *agreed]) + ".", *notes]
 
 
 def _review_lines(report: Report) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -35,6 +35,9 @@ from .verdicts import Batch, Verdict, as_judged, with_likes
 
 Asking = Judge | Verifier | SelfConsistency
 """Filters that ask teachers."""
+
+ASKING: frozenset[str] = frozenset(one.model_fields["kind"].default for one in get_args(Asking))
+"""Their kinds."""
 
 Filter = Annotated[
     Rules
