@@ -147,7 +147,7 @@ def load_encoder(files: "ModelFiles", asked_by: str) -> "Encode":
 
 
 def _needed(asked_by: str) -> str:
-    return f"the filter `{asked_by}` needs an encoder"
+    return "this needs an encoder" if asked_by == "calibrate" else f"the filter `{asked_by}` needs an encoder"
 
 
 def _hint() -> str:
