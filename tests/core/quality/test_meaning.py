@@ -73,7 +73,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = clusters(rows, 0.9), nearest(rows, known)
     monkeypatch.setattr(neighbours, "BLOCK", 7)
     assert clusters(rows, 0.9).tolist() == whole[0].tolist()
-    assert nearest(rows, known)[1].tolist() == whole[1][1].tolist()
+    assert nearest(rows, known)[0] == pytest.approx(whole[1][0], abs=1e-5)
     assert len(set(whole[0].tolist())) > 6 and whole[0][45] == whole[0][0], "rows that are the same are one"
 
 
@@ -166,18 +166,18 @@ def gaussian(rows: int, seed: int, dimensions: int = 24) -> np.ndarray[tuple[int
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
 
-@pytest.mark.parametrize("batch", [100, 1000])
-def test_a_threshold_from_rows_drops_no_more_unrelated_rows_than_it_says(batch: int) -> None:
+@pytest.mark.parametrize(("told_by", "batch"), [(60, 100), (60, 1000), (200, 1000)])
+def test_a_threshold_from_rows_drops_no_more_unrelated_rows_than_it_says(told_by: int, batch: int) -> None:
     shares = []
     for seed in range(8):
-        tail = Tail.of(gaussian(200, seed))
+        tail = Tail.of(gaussian(told_by, seed))
         assert tail is not None
         threshold = tail.cosine(batch - 1, 0.05)
         rows = gaussian(batch, seed + 100)
         cosines = rows @ rows.T
         np.fill_diagonal(cosines, -1)
         shares.append(float((cosines.max(axis=1) >= threshold).mean()))
-    assert 0.002 < np.mean(shares) <= 0.08, shares
+    assert 0.001 < np.mean(shares) <= 0.05, shares
 
 
 def test_a_threshold_rises_with_what_is_compared_and_stays_below_one() -> None:
