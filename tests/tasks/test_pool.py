@@ -195,5 +195,5 @@ def test_auto_without_calibration_and_with_few_seeds_is_told_before_the_round(si
 
 def test_a_round_refuses_to_remember_in_a_file(site: Site) -> None:
     write_config(site.loop, funnel={"filters": [{"kind": "bloom", "file": "seen.bloom"}]})
-    with pytest.raises(ConfigError, match="`bloom`, which is for files .* write `pool: true`"):
+    with pytest.raises(ConfigError, match=r"`bloom`, which is for files .* write `pool: true`"):
         load_loop(site.loop)
