@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .cli_calibrate import calibrate
 from .cli_filter import filter_
 from .cli_generate import generate
+from .cli_merge import merge
 from .cli_pool import pool_app
 from .cli_review import review_app
 from .core.errors import WheelworkError
@@ -64,6 +66,8 @@ def improve(
 
 app.command()(generate)
 app.command("filter")(filter_)
+app.command()(calibrate)
+app.command()(merge)
 
 
 @app.command()

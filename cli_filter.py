@@ -17,6 +17,7 @@ from .core.workspace import write_text
 if TYPE_CHECKING:
     from .core.models.encoder import Encode
     from .core.models.progress import Progress
+    from .core.models.store import ModelFiles
     from .core.quality.files.run import Filtered
     from .core.quality.filters import FunnelContext
     from .core.quality.funnel import Funnel
@@ -34,6 +35,9 @@ def filter_(
     ] = None,
     seeds: Annotated[Path | None, typer.Option(help="Rows that nothing may copy, and whose labels count.")] = None,
     holdout: Annotated[list[Path] | None, typer.Option(help="Rows that are measured on; repeat.")] = None,
+    pool: Annotated[
+        list[Path] | None, typer.Option(help="Rows that are had already, for filters with `pool: true`; repeat.")
+    ] = None,
     encoder: Annotated[str, typer.Option(help="Encoder of the filters that need one: a name or a folder.")] = ENCODER,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. The cores of this machine.")] = None,
     scores: Annotated[bool, typer.Option("--scores", help="Write scores beside the kept rows too.")] = False,
@@ -52,14 +56,14 @@ def filter_(
     from .core.quality.files.run import check_paths, filter_file, processes_for
     from .core.quality.files.run import report as as_json
 
-    read = [path for path in (config, seeds, *(holdout or ())) if path is not None]
-    check_paths(source, out, [path for path in (report, picture) if path is not None], read)
+    read = [path for path in (config, seeds, *(holdout or ()), *(pool or ())) if path is not None]
+    funnel = _funnel(config, seeds is not None)
+    check_paths(source, out, [*funnel.remembering, *(path for path in (report, picture) if path is not None)], read)
     if picture is not None:
         check_ending(picture)
-    funnel = _funnel(config, seeds is not None)
     processes = processes_for(source, workers)
-    with _clearing_up(), _watching() as progress:
-        context = _context(funnel, source, seeds, holdout or [], encoder, progress)
+    with _clearing_up(), watching() as progress:
+        context = _context(funnel, source, seeds, holdout or [], pool or [], encoder, progress)
         each = in_processes(processes) if processes > 1 else map
         result = filter_file(
             source, out, funnel, context, each=each, progress=progress, examples=examples, with_scores=scores
@@ -90,36 +94,75 @@ def _funnel(config: Path | None, with_seeds: bool) -> "Funnel":
 
 
 def _context(
-    funnel: "Funnel", source: Path, seeds: Path | None, holdout: list[Path], encoder: str, progress: "Progress"
+    funnel: "Funnel",
+    source: Path,
+    seeds: Path | None,
+    holdout: list[Path],
+    pool: list[Path],
+    encoder: str,
+    progress: "Progress",
 ) -> "FunnelContext":
     """What the filters look at; the encoder is loaded only for one that needs it, other models when they are used."""
-    from .core.quality.files.run import needs
     from .core.quality.files.source import read_all
     from .core.quality.filters import FunnelContext
+    from .core.quality.known import Text
+    from .core.quality.thresholds import read_calibration
+    from .core.workspace import home
 
-    needed = needs(funnel)
+    needed = funnel.needs
     if "seeds" in needed and seeds is None:
         raise ConfigError(f"the filter `{needed['seeds']}` compares with seeds; give --seeds FILE, or leave it out")
+    if "pool" in needed and not pool:
+        raise ConfigError(
+            f"the filter `{needed['pool']}` has `pool: true`; give --pool FILE with the rows that are had already"
+        )
     if "review" in needed:
         raise ConfigError(
             f"the filter `{needed['review']}` asks the teachers of a loop; leave it out here, or run it in a loop"
         )
-    known = [(sample.prompt, sample.label or "") for sample in read_all(seeds)] if seeds is not None else []
-    held_out = [sample.prompt for path in holdout for sample in read_all(path)]
-    encode = _encoder(encoder, needed["encoder"], progress) if "encoder" in needed else None
-    models = _models(funnel, source, encoder, encode, progress) if "models" in needed else None
-    return FunnelContext(encode, known, held_out, models=models)
+    known = read_all(seeds) if seeds is not None else []
+    model = find_encoder(encoder, needed["encoder"], progress) if "encoder" in needed else None
+    encode = load_encoder(model, needed["encoder"]) if model is not None else None
+    context = FunnelContext(
+        encode,
+        [(sample.prompt, sample.label or "") for sample in known],
+        [Text(sample.prompt, sample.source, path.name) for path in holdout for sample in read_all(path)],
+        models=_models(funnel, source, encoder, encode, progress) if "models" in needed else None,
+        pool=[Text(sample.prompt, sample.source) for path in pool for sample in read_all(path)],
+        seed_places=[sample.source for sample in known],
+        calibration=read_calibration(home(), model.digest) if model is not None else None,
+    )
+    if "threshold" in needed:
+        context.limit("auto", len(known), 0.05)  # that it can be told, before a row is read
+    return context
 
 
-def _encoder(name: str, asked_by: str, progress: "Progress") -> "Encode":
-    from .core.models.encoder import Encoder
+def find_encoder(name: str, asked_by: str, progress: "Progress") -> "ModelFiles":
+    """The files of an encoder. Raises ModelError, naming what asks for it."""
     from .core.models.store import ModelStore
 
     try:
-        return Encoder.load(ModelStore().get(name, progress))
+        return ModelStore().get(name, progress)
     except ModelError as error:
-        hint = f"`wheelwork models pull {ENCODER}` fetches one where there is a network, --encoder takes a folder"
-        raise ModelError(f"the filter `{asked_by}` needs an encoder: {error} ({hint})") from None
+        raise ModelError(f"{_needed(asked_by)}: {error} ({_hint()})") from None
+
+
+def load_encoder(files: "ModelFiles", asked_by: str) -> "Encode":
+    """An encoder in memory. Raises ModelError, naming what asks for it."""
+    from .core.models.encoder import Encoder
+
+    try:
+        return Encoder.load(files)
+    except ModelError as error:
+        raise ModelError(f"{_needed(asked_by)}: {error} ({_hint()})") from None
+
+
+def _needed(asked_by: str) -> str:
+    return "this needs an encoder" if asked_by == "calibrate" else f"the filter `{asked_by}` needs an encoder"
+
+
+def _hint() -> str:
+    return f"`wheelwork models pull {ENCODER}` fetches one where there is a network, --encoder takes a folder"
 
 
 def _models(funnel: "Funnel", source: Path, encoder: str, encode: "Encode | None", progress: "Progress") -> "Models":
@@ -159,7 +202,7 @@ def _clearing_up() -> Iterator[None]:
 
 
 @contextmanager
-def _watching() -> Iterator["Progress"]:
+def watching() -> Iterator["Progress"]:
     """A callback that draws a bar for each thing that is done, one after another."""
     from .core.pace import showing
 

@@ -95,6 +95,16 @@ class LoopSettings(Setting):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _nothing_is_remembered_outside(self) -> "LoopSettings":
+        # a step that is given again must find what it found: the pool has versions, a file that remembers has none
+        if self.funnel.remembering:
+            raise ValueError(
+                "`funnel.filters` has `bloom`, which is for files (`wheelwork filter`); a round remembers in its pool: "
+                "write `pool: true` at `exact_duplicates`"
+            )
+        return self
+
     @field_validator("suites")
     @classmethod
     def _one_target(cls, suites: dict[str, SuiteSettings]) -> dict[str, SuiteSettings]:

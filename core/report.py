@@ -149,17 +149,18 @@ def _cost(asked: dict[str, Any]) -> str:
 def review_sentences(report: Report) -> list[str]:
     """What judges and verifiers did, where any was asked, and every remark of a filter."""
     reviewed: dict[str, Any] | None = report.funnel.get("reviewed")
+    notes: list[str] = report.funnel.get("notes", [])
     if reviewed is None:
-        return []
+        return notes
     if not any("asked" in figures for figures in report.funnel["figures"].values()):
-        return list(report.funnel["notes"])
+        return notes
     said = f"Judges and verifiers answered {reviewed['calls']:,} calls"
     if reviewed["reused"]:
         said += f"; {reviewed['reused']:,} more replies were there already"
     said += _cost(reviewed)
-    alphas = {name: figures["alpha"] for name, figures in report.funnel["figures"].items() if "alpha" in figures}
+    alphas = {name: found["alpha"] for name, found in report.funnel.get("figures", {}).items() if "alpha" in found}
     agreed = [f"the judges of `{name}` agree at α = {alpha:.2f}" for name, alpha in alphas.items()]
-    return ["; ".join([said, *agreed]) + ".", *report.funnel["notes"]]
+    return ["; ".join([said, *agreed]) + ".", *notes]
 
 
 def _review_lines(report: Report) -> str:

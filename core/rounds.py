@@ -8,7 +8,7 @@ from typing import Any, Literal
 from .artifacts import Artifact
 from .evaluation.gate import Decision, SuiteFigures
 from .pool.log import Line
-from .quality.funnel import FilterCount
+from .quality.funnel import ASKING, FilterCount
 from .quality.review.opening import Reviewed
 from .settings import Setting
 from .training.trained import Trained
@@ -150,7 +150,7 @@ class Report(Setting):
 def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
     """Rows asked for and kept, and drops by reason: what no reply held, and what the filters threw away.
 
-    Where judges or verifiers were asked: what they did and cost, what filters measured, and remarks on it.
+    What filters measured and remarked, and, where judges or verifiers were asked, what these did and cost.
     """
     dropped = Counter[str]()
     for reasons in (*(wave.refused for wave in waves), *(count.dropped for count in sifted.counts)):
@@ -158,9 +158,12 @@ def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]
     asked = sum(wave.samples.rows for wave in waves)
     summary = {"generated": asked, "kept": sifted.kept.rows, "dropped": dict(dropped), "waves": len(waves)}
     figures = {count.filter: count.figures for count in sifted.counts if count.figures}
-    notes = [note for count in sifted.counts for note in count.notes]
-    if figures or notes:
-        summary |= {"figures": figures, "notes": notes, "reviewed": sifted.reviewed.model_dump(mode="json")}
+    if figures:
+        summary |= {"figures": figures}
+    if notes := [note for count in sifted.counts for note in count.notes]:
+        summary |= {"notes": notes}
+    if any(count.filter in ASKING for count in sifted.counts):
+        summary |= {"reviewed": sifted.reviewed.model_dump(mode="json")}
     return summary
 
 

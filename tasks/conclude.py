@@ -10,6 +10,7 @@ from ..blocks.tracking import CANDIDATE, CHAMPION, Tracking
 from ..core.artifacts import ArtifactStore
 from ..core.evaluation.gate import Decision
 from ..core.loops import load_loop
+from ..core.quality.verdicts import DUPLICATE_OF
 from ..core.report import SUITE_COLUMNS, as_markdown, funnel_rows, suite_rows
 from ..core.rounds import Generated, Replayed, Report, Results, Round, Sifted, Site, TrainedAdapter, teacher_summary
 from .sift import REMARKS
@@ -76,6 +77,7 @@ def record_round(
                 "label": sample.label or "",
                 "text": sample.prompt,
                 "reason": sample.reject_reason or "",
+                **({DUPLICATE_OF: sample.controls[DUPLICATE_OF]} if DUPLICATE_OF in sample.controls else {}),
                 **({"review": sample.controls[REMARKS]} if REMARKS in sample.controls else {}),
                 **{score: round(value, 4) for score, value in sample.scores.items()},
             }

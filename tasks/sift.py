@@ -4,22 +4,27 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from prefect import task
 
 from ..blocks.teacher import resolve_block
 from ..core.artifacts import Artifact, ArtifactStore
+from ..core.errors import ConfigError
 from ..core.generation.planning import cell_of
-from ..core.loops import Loop, load_loop
+from ..core.loops import CONFIG, Loop, load_loop
 from ..core.models.encoder import Encoder
-from ..core.models.store import ModelStore
+from ..core.models.store import ModelFiles, ModelStore
 from ..core.pool.exclusion import Exclusion
-from ..core.quality.filters import FunnelContext
+from ..core.pool.store import Pool
+from ..core.quality.context import FunnelContext, no_threshold
 from ..core.quality.funnel import Funnel
+from ..core.quality.known import Text
 from ..core.quality.personal import mask
 from ..core.quality.review.opening import open_review
 from ..core.quality.scores.opening import models_of
+from ..core.quality.thresholds import FEWEST, read_calibration
 from ..core.rounds import Champion, Sifted, Site
 from ..core.samples import Sample
 from .progress import progress
@@ -41,13 +46,16 @@ def filter_samples(
     review: dict[str, Any],
     scoring: dict[str, str],
     champion: Champion | None,
+    pool: str | None = None,
+    calibration: str | None = None,
 ) -> Sifted:
     """Run the funnel over `candidates`; write kept and dropped beside each other.
 
     What people `excluded` goes before the funnel, so that it displaces nothing, and after it, where filters changed it.
     Judges and verifiers answer through the reply cache, so that a second try asks only for the rest; `review` names
     who they are and what they read. `scoring` names the models and files that filters score with, among them the
-    `champion` where one asks for it.
+    `champion` where one asks for it. `pool` is the version that is compared with, `calibration` the digest of what is
+    known of the encoder's cosines; None where no filter asks for it.
     """
     loop, store = load_loop(site.loop, excluded=excluded), ArtifactStore(site.artifacts)
     started = time.perf_counter()
@@ -57,9 +65,12 @@ def filter_samples(
         context = FunnelContext(
             load_encoder(loop),
             seeds=[(seed.text, seed.label or "") for seed in loop.seeds],
-            held_out=[item.prompt for suite in loop.suites.values() for item in suite.items],
+            held_out=_held_out(loop),
             review=opened.review,
             models=models_of(loop, champion, progress),
+            pool=_accepted(Pool(site.home, loop.name), pool) if pool else (),
+            seed_places=[f"{Path(loop.settings.seeds).name}:{seed.line}" for seed in loop.seeds],
+            calibration=read_calibration(site.home, encoder_of(loop).digest) if calibration else None,
         )
         given = out.drop([sample for wave in candidates for sample in store.samples(wave)])
         kept, dropped, counts = funnel.split(given, context)
@@ -78,9 +89,44 @@ def filter_samples(
     )
 
 
+def encoder_of(loop: Loop) -> ModelFiles:
+    """The files of the encoder that the loop names."""
+    return ModelStore().get(loop.model_ref(loop.settings.encoder))
+
+
 def load_encoder(loop: Loop) -> Encoder:
     """The encoder that the loop names."""
-    return Encoder.load(ModelStore().get(loop.model_ref(loop.settings.encoder)))
+    return Encoder.load(encoder_of(loop))
+
+
+def calibration_of(loop: Loop, home: Path) -> str | None:
+    """The digest of what is known of the encoder's cosines; None where no filter asks, or where the seeds will tell.
+
+    Raises ConfigError where neither does.
+    """
+    asked_by = loop.settings.funnel.needs.get("threshold")
+    if asked_by is None:
+        return None
+    if (known := read_calibration(home, encoder_of(loop).digest)) is not None:
+        return known.digest
+    if len(loop.seeds) < FEWEST:
+        raise ConfigError(f"{loop.folder / CONFIG}: `{asked_by}`: {no_threshold(len(loop.seeds))}")
+    return None
+
+
+def _held_out(loop: Loop) -> list[Text]:
+    """What the suites ask, and where it stands."""
+    return [
+        Text(item.prompt, f"{suite.path.name}:{line}", name)
+        for name, suite in loop.suites.items()
+        for line, item in zip(suite.lines, suite.items, strict=True)
+    ]
+
+
+def _accepted(pool: Pool, version: str) -> list[Text]:
+    """What the pool had accepted at a version, in the order of its ids."""
+    samples = pool.samples(pool.view(version).accepted)
+    return sorted((Text(sample.prompt, sample.id) for sample in samples), key=lambda text: text.place)
 
 
 def _with_remarks(sample: Sample, remarks: Mapping[str, Sequence[str]]) -> Sample:

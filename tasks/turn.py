@@ -43,7 +43,7 @@ from .conclude import promote, publish, record_round
 from .generate import vary_samples, write_samples
 from .pool import draw_replay, fill_pool
 from .rehearse import answer_rehearsal
-from .sift import filter_samples
+from .sift import calibration_of, filter_samples
 from .stale import end_stale_runs
 from .steps import Steps
 from .teachers import reviewers_identity, teachers_of
@@ -81,6 +81,7 @@ class Turn:
         self._waves: list[Generated] = []
         self._review = reviewers_identity(loop)
         self._scoring = scoring_identity(loop)
+        self._calibration = calibration_of(loop, site.home)
         self._reviewed = Reviewed()
         self._suites = {name: suite.digest for name, suite in loop.suites.items()}
         seed = self._tracking.rounds() if seed is None else seed
@@ -153,6 +154,8 @@ class Turn:
             review=self._review,
             scoring=self._scoring,
             champion=self._scoring_champion(),
+            pool=self.round.pool if "pool" in self._loop.settings.funnel.needs else None,
+            calibration=self._calibration,
         )
         self._reviewed += sifted.reviewed
         return sifted.model_copy(update={"reviewed": self._reviewed})

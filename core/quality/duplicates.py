@@ -7,54 +7,18 @@ Both need to see every row. They take what they need from one batch at a time (`
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ..samples import Sample
-from ..settings import Setting
 from ..text import normalised
-from .filters import FunnelContext, Judgements
+from .alike import Likes, OneOfAlike, Ranks, found_in, kept_of_each
+from .context import FunnelContext, Judgements, Need, pool_needs
 from .shingles import Ints
 from .sketches import Heard, Sketch, Sketches, unheard
-
-Keep = Literal["first", "best"]
-Ranks = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-
-
-class OneOfAlike(Setting):
-    """Which of several samples that are alike is kept."""
-
-    keep: Keep = Field("first", description="which of several alike is kept: the first, or the best by a score")
-    best_by: str = Field(
-        "",
-        description="with `keep: best`: the score whose highest value is kept; rows without it rank last",
-    )
-
-    @model_validator(mode="after")
-    def _keep_fits_best_by(self) -> Self:
-        if self.keep == "best" and not self.best_by:
-            raise ValueError("`keep: best` needs `best_by`, the name of a score; or write `keep: first`")
-        if self.keep == "first" and self.best_by:
-            raise ValueError("`best_by` counts with `keep: best` only; write that, or remove `best_by`")
-        return self
-
-    def ranks(self, batch: Sequence[Sample]) -> Ranks:
-        """What decides among those alike, (n,): higher is better."""
-        if not self.best_by:
-            return np.zeros(len(batch))
-        return np.array([sample.scores.get(self.best_by, -np.inf) for sample in batch], dtype=np.float64)
-
-
-def one_of_each(groups: NDArray[Any], ranks: Ranks) -> Flags:
-    """Of the rows (n,) of each group, which one is kept: the highest of `ranks`, of equal ones the first."""
-    order = np.lexsort((-ranks, groups))
-    kept = np.zeros(len(groups), dtype=bool)
-    kept[order[np.flatnonzero(np.diff(groups[order], prepend=~groups[order[:1]]))]] = True
-    return kept
 
 
 @dataclass(frozen=True)
@@ -73,21 +37,32 @@ class ExactDuplicates(OneOfAlike):
     """Drop a text that a seed, a held-out row or another sample already has, but for case and spacing."""
 
     kind: Literal["exact_duplicates"] = "exact_duplicates"
+    pool: bool = Field(False, description="drop what a sample of the loop's pool has, too")
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What it cannot do without."""
+        return pool_needs(self.pool)
 
     def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
-        return Judgements(self.decide([self.gather(batch, context)], context))
+        return self.decide([self.gather(batch, context)], context)
 
     def gather(self, batch: Sequence[Sample], context: FunnelContext) -> Hashed:
         return Hashed(hashes_of(sample.prompt for sample in batch), self.ranks(batch))
 
-    def decide(self, batches: Sequence[Hashed], context: FunnelContext, heard: Heard = unheard) -> list[str | None]:
+    def decide(self, batches: Sequence[Hashed], context: FunnelContext, heard: Heard = unheard) -> Judgements:
         hashes = np.concatenate([batch.hashes for batch in batches])
         ranks = np.concatenate([batch.ranks for batch in batches])
-        leaked = np.isin(hashes, hashes_of(context.held_out))
-        copied = np.isin(hashes, hashes_of(text for text, _ in context.seeds))
-        left = np.flatnonzero(~(leaked | copied))
-        again = left[~one_of_each(hashes[left], ranks[left])]
-        return _named(len(hashes), duplicate=again, copies_seed=copied, held_out=leaked)
+        likes = Likes(len(hashes))
+        for reason, known in (
+            ("held_out", context.held_out_rows),
+            ("copies_seed", context.seed_rows),
+            ("copies_pool", context.pool if self.pool else ()),
+        ):
+            likes.known(reason, found_in(hashes, hashes_of(row.text for row in known)), known)
+        left = likes.left
+        likes.among("duplicate", left, left[kept_of_each(hashes[left], ranks[left])])
+        return likes.judgements()
 
 
 @dataclass(frozen=True)
@@ -113,32 +88,47 @@ class NearDuplicates(OneOfAlike):
     threshold: float = Field(0.6, gt=0, le=1, description="smallest Jaccard similarity that is dropped")
     permutations: int = Field(256, ge=16, le=4096, description="length of a MinHash signature; more miss less")
 
+    pool: bool = Field(False, description="drop what is near to a sample of the loop's pool, too")
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What it cannot do without."""
+        return pool_needs(self.pool)
+
     def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
-        return Judgements(self.decide([self.gather(batch, context)], context))
+        return self.decide([self.gather(batch, context)], context)
 
     def gather(self, batch: Sequence[Sample], context: FunnelContext) -> Sketched:
         return Sketched(self._sketch([sample.prompt for sample in batch]), self.ranks(batch))
 
-    def decide(self, batches: Sequence[Sketched], context: FunnelContext, heard: Heard = unheard) -> list[str | None]:
-        known = [self._sketch(context.held_out), self._sketch([text for text, _ in context.seeds])]
+    def decide(self, batches: Sequence[Sketched], context: FunnelContext, heard: Heard = unheard) -> Judgements:
+        texts = (context.held_out_rows, context.seed_rows, context.pool if self.pool else ())
+        known = [self._sketch([row.text for row in one]) for one in texts]
         sketches = Sketches([*known, *(batch.sketch for batch in batches)], self.threshold)
         ranks = np.concatenate([batch.ranks for batch in batches])
-        held_out, seeds, rows = np.split(sketches.set_of, np.cumsum([len(part.sets) for part in known]))
-        leaked, copied = sketches.near(rows, held_out), sketches.near(rows, seeds)
-        left = np.flatnonzero(~(leaked | copied))
-        again = left[~one_of_each(sketches.clusters(rows[left], heard), ranks[left])]
-        return _named(len(rows), near_duplicate=again, near_seed=copied, near_held_out=leaked)
+        *known_sets, rows = np.split(sketches.set_of, np.cumsum([len(part.sets) for part in known]))
+        likes = Likes(len(rows))
+        near = np.full(len(rows), -1, dtype=np.int64)  # the set that a row is near to
+        for reason, sets, those in zip(("near_held_out", "near_seed", "near_pool"), known_sets, texts, strict=True):
+            left = likes.left
+            near[left] = sketches.match(rows[left], sets)
+            likes.known(reason, np.where(near >= 0, found_in(near, sets), -1), those)
+        left = likes.left
+        likes.among("near_duplicate", left, left[kept_of_each(sketches.clusters(rows[left], heard), ranks[left])])
+        again, kept = likes.pairs
+        near[again] = rows[kept]
+        return likes.judgements({"similarity": _similarities(sketches, rows, near)})
 
     def _sketch(self, texts: Sequence[str]) -> Sketch:
         return Sketch.of(texts, self.threshold, self.permutations)
 
 
-def _named(rows: int, **reasons: Ints | Flags) -> list[str | None]:
-    """The reason of each row: the last one whose rows it is among, or None."""
-    named = np.full(rows, None, dtype=object)
-    for reason, of_rows in reasons.items():
-        named[of_rows] = reason
-    found: list[str | None] = named.tolist()
+def _similarities(sketches: Sketches, rows: Ints, near: Ints) -> list[float | None]:
+    """How similar each dropped row is to what it was dropped for, whose set is in `near`; of a chain maybe little."""
+    found: list[float | None] = [None] * len(rows)
+    dropped = np.flatnonzero(near >= 0)
+    for row, similarity in zip(dropped.tolist(), sketches.similarity(rows[dropped], near[dropped]), strict=True):
+        found[row] = float(similarity)
     return found
 
 

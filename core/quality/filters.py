@@ -1,130 +1,28 @@
 """The filters of the funnel. Each is its settings, and answers a batch with a reason a row or none."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
-from itertools import islice, pairwise
-from typing import Annotated, Any, ClassVar, Literal, Self
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from ..errors import ConfigError
-from ..models.encoder import Encode
 from ..samples import Sample
 from ..settings import Setting
 from ..text import folded, normalised, words_of
+from .context import Array as Array
+from .context import FunnelContext as FunnelContext
+from .context import Judgements as Judgements
+from .context import Need as Need
+from .context import pool_needs, threshold_needs
 from .parts import Part, texts_of
 from .phrases import PhraseLanguage, phrases_for
-from .review.asking import Review
-from .scores.models import Models
-
-Array = NDArray[np.float32]
-
+from .thresholds import Auto
 
 Phrase = Annotated[str, Field(pattern=r"\S")]
-
-
-Need = Literal["seeds", "encoder", "review", "models"]
-"""What of the context a filter cannot do without; it says so in its attribute `needs`."""
-
-REMEMBERED = 20_000  # embeddings, 30 MB of 384 dimensions: those of the seeds and of the last batches
-
-
-class FunnelContext:
-    """What filters look at besides the batch: seeds as (text, label), held-out texts, embeddings, reviewers, models.
-
-    `encode`, `review` and `models` may be None where no filter needs them.
-    """
-
-    def __init__(
-        self,
-        encode: Encode | None,
-        seeds: Sequence[tuple[str, str]] = (),
-        held_out: Sequence[str] = (),
-        review: Review | None = None,
-        models: Models | None = None,
-    ) -> None:
-        self.seeds = seeds
-        self.held_out = held_out
-        self._review = review
-        self._models = models
-        self._encode = encode
-        self._known: dict[str, Array] = {}
-
-    def embed(self, texts: Sequence[str]) -> Array:
-        """Unit rows (n, d) for `texts`; a text that several filters ask for is encoded once.
-
-        The embeddings that were asked for last are remembered, so that memory does not grow with the rows.
-        """
-        asked = dict.fromkeys(texts)
-        found = {text: self._known.pop(text) for text in asked if text in self._known}
-        if fresh := [text for text in asked if text not in found]:
-            if self._encode is None:
-                raise TypeError("this context has no encoder")
-            found.update(zip(fresh, self._encode(fresh), strict=True))
-        self._known.update(found)
-        for text in list(islice(self._known, max(0, len(self._known) - REMEMBERED))):
-            del self._known[text]
-        return np.stack([found[text] for text in texts])
-
-    def texts_only(self) -> "FunnelContext":
-        """The same without models, light enough to be sent to another process."""
-        return FunnelContext(None, self.seeds, self.held_out)
-
-    @property
-    def review(self) -> Review:
-        """The teachers that judge and verify. Raises ConfigError where there are none."""
-        if self._review is None:
-            raise ConfigError(
-                "a filter of the funnel asks a judge or verifier, and there is nobody to ask here; "
-                "run it in a loop whose teachers have these roles, or leave the filter out"
-            )
-        return self._review
-
-    @property
-    def models(self) -> Models:
-        """The models that filters score with. Raises TypeError where there are none."""
-        if self._models is None:
-            raise TypeError("this context has no models")
-        return self._models
-
-    @property
-    def encoding(self) -> str:
-        """Names the embeddings: equal names, equal rows for the same text."""
-        if self._encode is None:
-            raise TypeError("this context has no encoder")
-        return self._encode.fingerprint
-
-
-@dataclass(frozen=True)
-class Judgements:
-    """One reason or None for each row of a batch, scores by name, and what a row becomes where it is changed.
-
-    A score is None for a row on which it could not be measured; that row gets none. `figures` and `notes` are about
-    all rows that the filter has seen in this run, as the report shows them. A filter that may run in several processes
-    gives `seen` instead, what it knows of this batch: these are added up with `+`, and its method `summary(seen)` makes
-    figures and notes of the sum.
-    """
-
-    reasons: list[str | None]
-    scores: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
-    changed: dict[int, Sample] = field(default_factory=dict)
-    figures: dict[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    seen: Any = None
-
-    def scores_of(self, row: int) -> dict[str, float]:
-        """The scores that could be measured on one row."""
-        return {name: value for name, values in self.scores.items() if (value := values[row]) is not None}
-
-    @classmethod
-    def by_text(
-        cls, batch: Sequence[Sample], parts: Sequence[Part], judge: Callable[[str], str | None]
-    ) -> "Judgements":
-        """The reason of the first text among `parts` of each sample that `judge` has one for."""
-        return cls([next(filter(None, map(judge, texts_of(sample, parts))), None) for sample in batch])
 
 
 class Rules(Setting):
@@ -233,20 +131,42 @@ def _code_names(sample: Sample) -> list[str]:
 
 
 class Novelty(Setting):
-    """Drop a text that says just what a seed says: cosine to the nearest seed above the limit."""
+    """Drop a text that says just what a seed says: cosine to the nearest seed above the limit.
 
-    needs: ClassVar[tuple[Need, ...]] = ("seeds", "encoder")
+    With `pool` also what says just what a sample of the loop's pool says.
+    """
 
     kind: Literal["novelty"] = "novelty"
-    max_cosine: float = Field(0.95, gt=0, le=1, description="largest cosine to a seed that is kept")
+    max_cosine: Annotated[float, Field(gt=0, le=1)] | Auto = Field(
+        0.95, description="largest cosine to a seed that is kept; auto: as the encoder's cosines tell"
+    )
+    false_positives: float = Field(
+        0.05, gt=0, lt=1, description="with auto: share of rows of a meaning of their own that may be dropped"
+    )
+    pool: bool = Field(False, description="compare with the loop's pool as well")
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What it cannot do without."""
+        return ("seeds", "encoder", *threshold_needs(self.max_cosine), *pool_needs(self.pool))
 
     def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
-        seeds = context.embed([text for text, _ in context.seeds])
-        nearest = (context.embed([sample.prompt for sample in batch]) @ seeds.T).max(axis=1)
-        return Judgements(
-            ["not_novel" if cosine > self.max_cosine else None for cosine in nearest],
-            {"nearest_seed": [float(cosine) for cosine in nearest]},
-        )
+        rows = context.embed([sample.prompt for sample in batch])
+        compared = len(context.seeds) + (len(context.pool) if self.pool else 0)
+        limit = context.limit(self.max_cosine, compared, self.false_positives)
+        judged = Judgements([None] * len(batch), figures=limit.figures, notes=limit.notes(self.kind), like=(like := {}))
+        scores: dict[str, list[float | None]] = {}
+        for reason, score, known in (
+            ("not_novel", "nearest_seed", context.seed_rows),
+            ("known_to_pool", "nearest_in_pool", context.pool if self.pool else ()),
+        ):
+            if known:
+                cosines = rows @ context.vectors(known).T
+                scores[score] = [float(cosine) for cosine in cosines.max(axis=1)]
+                for row, place in enumerate(cosines.argmax(axis=1).tolist()):
+                    if judged.reasons[row] is None and cosines[row, place] > limit.value:
+                        judged.reasons[row], like[row] = reason, known[place].place
+        return replace(judged, scores=scores)
 
 
 class LabelAgreement(Setting):

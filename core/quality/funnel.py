@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -11,8 +12,10 @@ from ..models.progress import Progress, silent
 from ..samples import Sample
 from ..settings import Setting
 from ..teachers import Role
+from .context import Need
 from .duplicates import ExactDuplicates, NearDuplicates
 from .filters import FunnelContext, LabelAgreement, Novelty, Rules
+from .meaning import EmbeddingDuplicates
 from .passes import MOST_FILTERS, ROWS, Each, judge_all
 from .personal.filter import PersonalData
 from .review.consistency import SelfConsistency
@@ -33,13 +36,16 @@ from .scores.overlap import Bleu, RougeL
 from .scores.perplexity import Perplexity
 from .scores.pictures import ClipScore
 from .scores.preference import Preference
-from .verdicts import Batch, Verdict, as_judged
+from .seen import SeenBefore
+from .verdicts import Batch, Verdict, as_judged, with_likes
 
 Asking = Judge | Verifier | SelfConsistency
 """Filters that ask teachers."""
 
 Scoring = Perplexity | Bleu | RougeL | BertScore | ClipScore | Preference
 """Filters that give each row a score and drop it where that lies outside their bounds."""
+ASKING: frozenset[str] = frozenset(one.model_fields["kind"].default for one in get_args(Asking))
+"""Their kinds."""
 
 Filter = Annotated[
     Rules
@@ -56,6 +62,8 @@ Filter = Annotated[
     | PersonalData
     | ExactDuplicates
     | NearDuplicates
+    | EmbeddingDuplicates
+    | SeenBefore
     | Novelty
     | LabelAgreement
     | Diversity
@@ -103,6 +111,20 @@ class Funnel(Setting):
     )
 
     @property
+    def needs(self) -> dict[Need, str]:
+        """What of the context the filters cannot do without, and the first one that says so."""
+        found: dict[Need, str] = {}
+        for judge in self.filters:
+            for need in getattr(judge, "needs", ()):
+                found.setdefault(need, judge.kind)
+        return found
+
+    @property
+    def remembering(self) -> tuple[Path, ...]:
+        """The files in which filters remember what they saw in earlier runs."""
+        return tuple(Path(judge.file) for judge in self.filters if isinstance(judge, SeenBefore))
+
+    @property
     def asking(self) -> tuple[Asking, ...]:
         """The filters that ask teachers."""
         return tuple(judge for judge in self.filters if isinstance(judge, Asking))
@@ -142,6 +164,7 @@ class Funnel(Setting):
             for batch, verdict in zip(batches, verdicts, strict=True)
             for sample in as_judged(self.filters, batch, verdict, range(len(batch)), context)
         ]
+        judged = with_likes(judged, verdicts)
         kept = [sample for sample in judged if sample.reject_reason is None]
         dropped = [sample for sample in judged if sample.reject_reason is not None]
         return kept, dropped, counts

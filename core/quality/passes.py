@@ -47,7 +47,9 @@ class ByCorpus(Protocol):
 
     def gather(self, batch: Sequence[Sample], context: FunnelContext) -> Gathered: ...
 
-    def decide(self, batches: Sequence[Any], context: FunnelContext, heard: Heard) -> Sequence[str | None]: ...
+    def decide(self, batches: Sequence[Any], context: FunnelContext, heard: Heard) -> Judgements | Sequence[str | None]:
+        """On all rows that were gathered, in their order; reasons alone will do. It changes no row."""
+        ...
 
 
 Numbered = tuple[int, Any]  # a filter, and its place in the funnel
@@ -223,6 +225,7 @@ def _judge(
     verdict.change(number, [left[at] for at in judged.changed])
     for at, sample in judged.changed.items():
         samples[at] = sample.with_scores(**verdict.scores_of(left[at]))
+    verdict.like |= {left[at]: like for at, like in judged.like.items()}
     pairs: list[tuple[int, Sample]] = []
     for row, sample, reason in zip(left, samples, judged.reasons, strict=True):
         if reason is None:
@@ -241,20 +244,40 @@ def _decide(
     rows = [np.array(outcome.verdict.left(), dtype=np.int64) for outcome in outcomes]
     places = [np.arange(len(left)) for left in rows]  # of the rows left now, among those that were gathered
     for at, (_, judge) in enumerate(step.by_corpus):
-        started = time.perf_counter()
-        parts = []
+        started, parts = time.perf_counter(), []
         for outcome, part in zip(outcomes, places, strict=True):
             found, outcome.gathered[at] = outcome.gathered[at], None  # so that it lives once
             if len(part):
                 parts.append(found.take(part))
-        reasons = judge.decide(parts, context, _told(judge.kind, progress)) if parts else []
-        answers = iter(reasons)
-        for index, outcome in enumerate(outcomes):
-            own = [next(answers) for _ in places[index]]
-            for place, reason in zip(places[index], own, strict=True):
-                outcome.verdict.reasons[rows[index][place]] = reason
-            places[index] = places[index][[reason is None for reason in own]]
-        tallies[at].add(len(reasons), reasons, time.perf_counter() - started)
+        if not parts:
+            continue
+        found = judge.decide(parts, context, _told(judge.kind, progress))
+        judged = found if isinstance(found, Judgements) else Judgements(list(found))
+        own = [left[place] for left, place in zip(rows, places, strict=True)]
+        _note(outcomes, own, judged)
+        cuts = np.cumsum([len(place) for place in places])[:-1]
+        kept = np.array([reason is None for reason in judged.reasons])
+        places = [place[part] for place, part in zip(places, np.split(kept, cuts), strict=True)]
+        tallies[at].add(len(judged.reasons), judged.reasons, time.perf_counter() - started)
+        tallies[at].figures, tallies[at].notes = judged.figures, judged.notes
+
+
+def _note(outcomes: Sequence[Outcome], rows: Sequence[Ints], judged: Judgements) -> None:
+    """Write what a filter by corpus said into the verdicts; `rows` are those of each batch that it judged."""
+    starts = np.cumsum([0, *(len(outcome.verdict.reasons) for outcome in outcomes)])
+    numbers = np.concatenate([start + own for start, own in zip(starts, rows, strict=False)])
+    at = 0
+    for outcome, own in zip(outcomes, rows, strict=True):
+        verdict, left = outcome.verdict, own.tolist()
+        for name, values in judged.scores.items():
+            part = values[at : at + len(left)]
+            if any(value is not None for value in part):
+                verdict.score(name, left, part)
+        for row in left:
+            verdict.reasons[row] = judged.reasons[at]
+            if (like := judged.like.get(at)) is not None:
+                verdict.like[row] = int(numbers[like]) if isinstance(like, int) else like
+            at += 1
 
 
 def _told(kind: str, progress: Progress) -> Heard:

@@ -101,17 +101,23 @@ class Sketches:
 
     def near(self, sets: Ints, known: Ints) -> NDArray[np.bool_]:
         """Whether each of `sets` (n,) is within the threshold of one of `known`. Returns (n,)."""
-        found = np.zeros(len(self._text_of), dtype=bool)
-        found[known] = True
+        near: NDArray[np.bool_] = self.match(sets, known) >= 0
+        return near
+
+    def match(self, sets: Ints, known: Ints) -> Ints:
+        """For each of `sets` (n,) one of `known` that is within the threshold, −1 where there is none. Returns (n,)."""
+        found = np.full(len(self._text_of), -1, dtype=np.int64)
+        found[known] = known
         sought, known = np.unique(sets), np.unique(known)
         for key, next_key in self._bands() if len(known) else ():
-            sought = sought[~found[sought]]
+            sought = sought[found[sought] < 0]
             order = known[_by_buckets(key[known], next_key[known])]
             first = np.searchsorted(key[order], key[sought])
             for rows, places in _side_by_side(key[sought], first, key[order]):
-                still = ~found[sought[rows]]
+                still = found[sought[rows]] < 0
                 left, right = sought[rows[still]], order[places[still]]
-                found[left[self._alike(left, right)]] = True
+                alike = self._alike(left, right)
+                found[left[alike]] = right[alike]
         return found[sets]
 
     def clusters(self, sets: Ints, heard: Heard = unheard) -> Ints:
@@ -128,11 +134,15 @@ class Sketches:
                 apart = roots[order[rows]] != roots[order[places]]
                 left, right = order[rows[apart]], order[places[apart]]
                 alike = self._alike(left, right)
-                roots = _united(roots, left[alike], right[alike])
+                roots = united(roots, left[alike], right[alike])
         return roots[sets]
 
+    def similarity(self, left: Ints, right: Ints) -> NDArray[np.float64]:
+        """Jaccard similarity of each pair of sets (pairs,)."""
+        return self._texts.jaccard(self._text_of[left], self._text_of[right])
+
     def _alike(self, left: Ints, right: Ints) -> NDArray[np.bool_]:
-        alike: NDArray[np.bool_] = self._texts.jaccard(self._text_of[left], self._text_of[right]) >= self._threshold
+        alike: NDArray[np.bool_] = self.similarity(left, right) >= self._threshold
         return alike
 
     @property
@@ -206,7 +216,7 @@ def _side_by_side(own: Keys, first: Ints, keys: Keys) -> Iterator[tuple[Ints, In
         places = places + 1
 
 
-def _united(roots: Ints, left: Ints, right: Ints) -> Ints:
+def united(roots: Ints, left: Ints, right: Ints) -> Ints:
     """Union-find over arrays: `roots` (each set's lowest relative) after joining the pairs `left`, `right`."""
     if not len(left):
         return roots

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from ..samples import Sample
 from .filters import FunnelContext
 
+DUPLICATE_OF = "duplicate_of"
+"""The control, and in files the column, that says what a dropped row is like."""
+
 
 class Unreadable(NamedTuple):
     """What stands in the place of a sample that could not be read."""
@@ -36,6 +39,8 @@ class Verdict:
     """(rows,), NaN where it is not known."""
     changed: NDArray[np.uint64] | None = None
     """(rows,): bit i is set where filter i of the funnel changed the row."""
+    like: dict[int, int | str] = field(default_factory=dict)
+    """Dropped row → the row of this run, counted from 0 over all batches, or the known text that it is like."""
     unreadable: dict[int, str] = field(default_factory=dict)
     """Row → why; it has no reason, and is neither kept nor dropped."""
 
@@ -79,3 +84,19 @@ def as_judged(
         if (reason := verdict.reasons[row]) is not None:
             samples[at] = samples[at].rejected(reason)
     return samples
+
+
+def saying_what_it_is_like(sample: Sample, other: str) -> Sample:
+    """A dropped sample that says which other row, or which known text, it was dropped for."""
+    return sample.model_copy(update={"controls": sample.controls | {DUPLICATE_OF: other}})
+
+
+def with_likes(judged: Sequence[Sample], verdicts: Sequence[Verdict]) -> list[Sample]:
+    """All rows of a run as they were judged, those that are like another one with its id."""
+    found, start = list(judged), 0
+    for verdict in verdicts:
+        for row, like in verdict.like.items():
+            other = like if isinstance(like, str) else judged[like].id
+            found[start + row] = saying_what_it_is_like(found[start + row], other)
+        start += len(verdict.reasons)
+    return found

@@ -4,21 +4,24 @@ from pathlib import Path
 
 import pytest
 from wheelwork.core.artifacts import Artifact, ArtifactStore
-from wheelwork.core.errors import DataError
+from wheelwork.core.errors import ConfigError, DataError
 from wheelwork.core.loops import Loop, load_loop
 from wheelwork.core.models.encoder import Encode
 from wheelwork.core.pool.replay import Replay
 from wheelwork.core.pool.store import Pool
+from wheelwork.core.quality.duplicates import ExactDuplicates
 from wheelwork.core.quality.filters import Rules
 from wheelwork.core.quality.funnel import Funnel
 from wheelwork.core.quality.personal.filter import PersonalData
-from wheelwork.core.rounds import Replayed, Round, Site
+from wheelwork.core.quality.thresholds import Calibration, write_calibration
+from wheelwork.core.rounds import Replayed, Round, Sifted, Site
 from wheelwork.core.samples import Sample
 from wheelwork.tasks import sift
 from wheelwork.tasks.pool import draw_replay, fill_pool
 from wheelwork.tests.core.pool.rows import a_pool, conclude, sample, samples
-from wheelwork.tests.e2e.command import tiny_loop
+from wheelwork.tests.e2e.command import tiny_loop, write_config
 from wheelwork.tests.fakes import FakeEncoder
+from wheelwork.tests.tiny import tiny_bert
 
 
 @pytest.fixture
@@ -147,3 +150,50 @@ def test_a_label_whose_seeds_are_all_excluded_is_told(site: Site) -> None:
         DataError, match=r"seeds.jsonl: no seed for the label `line` that is not excluded from the pool \(4 are\)"
     ):
         load_loop(site.loop, excluded=lines)
+
+
+# what a round compares with
+
+
+def test_a_round_may_compare_with_its_pool_and_says_which_suite_leaked(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sift, "load_encoder", lambda loop: FakeEncoder())
+    pool = a_pool(site.home, rows=6)
+    held_out = load_loop(site.loop).suites["holdout"]
+    rows = [*samples(2), sample("a message that nobody wrote before"), sample(held_out.items[3].prompt)]
+    store = ArtifactStore(site.artifacts)
+
+    def done(version: str | None, compare: bool) -> tuple[list[Sample], Sifted]:
+        funnel = Funnel(filters=(ExactDuplicates(pool=compare),))
+        given = (store.write_samples(rows),)
+        found = sift.filter_samples.fn(
+            site, given, funnel, excluded=(), seeds="", suites={}, encoder="", review={}, pool=version
+        )
+        return list(store.samples(found.dropped)), found
+
+    dropped, found = done(str(pool.head()), True)
+    assert [row.reject_reason for row in dropped] == ["copies_pool", "copies_pool", "held_out"]
+    assert [row.controls["duplicate_of"] for row in dropped[:2]] == [row.id for row in rows[:2]]
+    assert dropped[2].controls["duplicate_of"] == f"holdout.jsonl:{held_out.lines[3]}"
+    assert found.counts[0].figures == {"held_out_holdout": 1}
+    assert found.counts[0].notes == ("held_out: 1 of `holdout`.",)
+    assert [row.reject_reason for row in done(None, False)[0]] == ["held_out"]
+
+
+def test_auto_without_calibration_and_with_few_seeds_is_told_before_the_round(site: Site) -> None:
+    write_config(site.loop, funnel={"filters": [{"kind": "embedding_duplicates"}]}, encoder="words")
+    tiny_bert(site.loop / "words", ["line"])
+    loop = load_loop(site.loop)
+    with pytest.raises(ConfigError, match=r"loop.yaml: `embedding_duplicates`: .* from 50 seeds, and there are 12"):
+        sift.calibration_of(loop, site.home)
+    model = sift.encoder_of(loop).digest
+    known = Calibration(encoder="words", model=model, source="p", threshold=0.5, pairs=(1, 1))
+    write_calibration(site.home, known)
+    assert sift.calibration_of(loop, site.home) == known.digest
+
+
+def test_a_round_refuses_to_remember_in_a_file(site: Site) -> None:
+    write_config(site.loop, funnel={"filters": [{"kind": "bloom", "file": "seen.bloom"}]})
+    with pytest.raises(ConfigError, match=r"`bloom`, which is for files .* write `pool: true`"):
+        load_loop(site.loop)

@@ -5,6 +5,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,13 +19,16 @@ from ...parallel import cores
 from ...rows import Row, kind_of
 from ...samples import SCHEMA, Sample, to_row
 from ...settings import Setting
-from ...workspace import scratch_in
-from ..duplicates import ExactDuplicates, NearDuplicates, OneOfAlike
-from ..filters import FunnelContext, LabelAgreement, Need, Novelty, Rules
+from ...workspace import scratch_in, writing
+from ..alike import OneOfAlike
+from ..duplicates import ExactDuplicates, NearDuplicates
+from ..filters import FunnelContext, LabelAgreement, Novelty, Rules
 from ..funnel import FilterCount, Funnel
 from ..passes import Each
 from ..personal import mask
-from ..verdicts import Verdict, as_judged
+from ..seen import alone_with
+from ..shingles import Ints
+from ..verdicts import DUPLICATE_OF, Verdict, as_judged, saying_what_it_is_like
 from .changed import put_back
 from .source import FileBatch, SourceFile
 from .writing import json_text, rows_of, writing_rows
@@ -87,15 +91,6 @@ def processes_for(source: Path, asked: int | None = None) -> int:
     return (asked or cores()) if source.is_file() and source.stat().st_size > SMALL else 1
 
 
-def needs(funnel: Funnel) -> dict[Need, str]:
-    """What of the context the funnel cannot do without, and the first filter that says so."""
-    found: dict[Need, str] = {}
-    for judge in funnel.filters:
-        for need in getattr(judge, "needs", ()):
-            found.setdefault(need, judge.kind)
-    return found
-
-
 def check_paths(source: Path, out: Path, written: Sequence[Path] = (), read: Sequence[Path] = ()) -> Beside:
     """The files that a run writes, besides `written`.
 
@@ -129,13 +124,16 @@ def filter_file(
 
     `with_scores` writes what filters measured into a column `scores` of kept rows too.
 
-    Raises DataError for a file of which no row can be read, and for what a kind of file cannot hold.
+    What filters remember from run to run is written last, so that a run that was killed has seen nothing.
+
+    Raises DataError for a file of which no row can be read, and for what a kind of file cannot hold; BusyError where
+    another run remembers in the same file.
     """
     started = time.perf_counter()
-    files = check_paths(source_path, out)
+    files = check_paths(source_path, out, funnel.remembering)
     scored = [one.best_by for one in funnel.filters if isinstance(one, OneOfAlike) and one.best_by]
     source = SourceFile(source_path, scored, funnel.columns)
-    with scratch_in(out.parent, ".wheelwork-filter-") as scratch:
+    with alone_with(funnel.remembering), scratch_in(out.parent, ".wheelwork-filter-") as scratch:
         verdicts, counts = funnel.judge(source, context, each=each, progress=progress, rows=source.rows)
         _require_readable(source, verdicts)
         beside = Beside(*(scratch / path.name for path in files))
@@ -147,6 +145,9 @@ def filter_file(
                 (scratch / path.name).replace(path)
             else:
                 path.unlink(missing_ok=True)  # of an earlier run of this name
+        for path, write in context.publishing.items():
+            with writing(path) as temporary:
+                write(temporary)
     return Filtered(
         rows=sum(len(verdict.reasons) for verdict in verdicts),
         kept=made.kept,
@@ -190,8 +191,10 @@ class _Writer:
         schema = self._source.schema() if table else None
         done, total = 0, sum(len(verdict.reasons) for verdict in self._verdicts)
         with ExitStack() as stack:
-            of_kept = self._with(schema, ["scores"] if self._adds_scores else [])
-            of_dropped = self._with(schema, ["reject_reason", *(["scores"] if self._scored else [])])
+            scores = [SCHEMA.field("scores")] if self._scored else []
+            like = [pa.field(DUPLICATE_OF, pa.string())] if any(verdict.like for verdict in self._verdicts) else []
+            of_kept = self._with(schema, scores if self._adds_scores else [])
+            of_dropped = self._with(schema, [SCHEMA.field("reject_reason"), *like, *scores])
             kept = stack.enter_context(writing_rows(self._files.out, of_kept))
             dropped = any_dropped and stack.enter_context(writing_rows(self._files.dropped, of_dropped))
             for batch, verdict in zip(self._source, self._verdicts, strict=True):
@@ -206,11 +209,11 @@ class _Writer:
                 self.reasons.update(verdict.reasons[row] or "" for row in gone)
                 progress("writing", done := done + len(batch), total)
 
-    def _with(self, schema: pa.Schema | None, added: Sequence[str]) -> pa.Schema | None:
-        """`schema` with columns of samples, unless the rows are samples already."""
+    def _with(self, schema: pa.Schema | None, added: Sequence[pa.Field]) -> pa.Schema | None:
+        """`schema` with the columns `added`, unless the rows are samples already."""
         if schema is None or self._source.layout is None:
             return schema
-        for field in map(SCHEMA.field, added):
+        for field in added:
             at = schema.get_field_index(field.name)
             schema = schema.append(field) if at < 0 else schema.set(at, field)
         return schema
@@ -225,7 +228,8 @@ class _Writer:
         for row in told:
             self._show(samples[row])
         if whole:
-            return {row: to_row(sample) for row, sample in samples.items()}
+            like = {row: saying_what_it_is_like(samples[row], self._place(verdict.like[row])) for row in verdict.like}
+            return {row: to_row(sample) for row, sample in (samples | like).items()}
         anew: dict[int, Row] = {}
         if changed:
             before = [one for one in batch.samples(changed) if isinstance(one, Sample)]
@@ -234,18 +238,29 @@ class _Writer:
         return anew
 
     def _added(self, batch: FileBatch, verdict: Verdict, rows: list[int]) -> dict[int, Row]:
-        """What is written behind the columns of `rows`: why one was dropped, and what was measured."""
+        """What is written behind the columns of `rows`: why one was dropped, what it is like, and what was measured."""
         if self._source.layout is None:
             return {}
         added: dict[int, Row] = {
             row: {"reject_reason": reason} for row in rows if (reason := verdict.reasons[row]) is not None
         }
+        for row in verdict.like.keys() & added.keys():
+            added[row][DUPLICATE_OF] = self._place(verdict.like[row])
         scored = [row for row in rows if verdict.scores_of(row)] if verdict.scores else []
         for row, values in zip(scored, rows_of(batch.raw, scored), strict=True):
             known = values.get("scores")
             told = (known if isinstance(known, dict) else {}) | verdict.scores_of(row)
             added[row] = added.get(row, {}) | {"scores": told}
         return added
+
+    def _place(self, like: int | str) -> str:
+        """Where that stands which a row is like: a known text, or a row of this file."""
+        return like if isinstance(like, str) else f"{self._source.path.name}:{self._lines[like]}"
+
+    @cached_property
+    def _lines(self) -> Ints:
+        """The line of every row, where one of them has to be told; the one that is meant may come later."""
+        return np.concatenate([np.asarray(batch.raw.places, dtype=np.int64) for batch in self._source])
 
     def _is_example(self, reason: str) -> bool:
         return len(self.examples.get(reason, ())) < self._most

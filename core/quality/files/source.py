@@ -131,11 +131,7 @@ class SourceFile:
         found = pa.schema([])
         for batch in self:
             rows = [row for row in batch.raw.rows(range(len(batch))) if not isinstance(row, Corrupt)]
-            for column in _columns(self.path, rows):
-                try:
-                    found = pa.unify_schemas([found, column], promote_options="permissive")
-                except pa.ArrowException as error:
-                    raise _mixed(self.path, error, column.names[0]) from None
+            found = _widened(self.path, found, rows)
         return found
 
     def _needed(self) -> frozenset[str] | None:
@@ -216,6 +212,26 @@ def _numbers(value: Any) -> dict[str, float]:
             with suppress(ValueError, OverflowError):
                 found[str(name)] = float(number)
     return {name: number for name, number in found.items() if math.isfinite(number)}
+
+
+def table_schema(path: Path, rows: Sequence[Row]) -> pa.Schema:
+    """The columns of `rows`, in the order of their first coming, with types that hold them all.
+
+    Only parquet needs types; for other kinds of `path` all are text. Raises DataError for values that do not fit.
+    """
+    if path.suffix.lower() == ".parquet":
+        return _widened(path, pa.schema([]), rows)
+    return pa.schema([(name, pa.string()) for name in dict.fromkeys(name for row in rows for name in row)])
+
+
+def _widened(path: Path, found: pa.Schema, rows: Sequence[Row]) -> pa.Schema:
+    """`found`, so that it holds `rows` too."""
+    for column in _columns(path, rows):
+        try:
+            found = pa.unify_schemas([found, column], promote_options="permissive")
+        except pa.ArrowException as error:
+            raise _mixed(path, error, column.names[0]) from None
+    return found
 
 
 def _columns(path: Path, rows: Sequence[Row]) -> Iterator[pa.Schema]:

@@ -10,7 +10,8 @@ from pydantic import Field
 from ...generation.code_checks import parses, run_test
 from ...samples import Message, Sample
 from ...settings import Setting
-from ..duplicates import Hashed, OneOfAlike, hashes_of, one_of_each
+from ..alike import Likes, OneOfAlike, kept_of_each
+from ..duplicates import Hashed, hashes_of
 from ..filters import FunnelContext, Judgements
 from ..sketches import Heard, unheard
 from .python_code import code_in, shape, tidied
@@ -69,15 +70,17 @@ class CodeDuplicates(OneOfAlike):
     kind: Literal["code_duplicates"] = "code_duplicates"
 
     def __call__(self, batch: Sequence[Sample], context: FunnelContext) -> Judgements:
-        return Judgements(self.decide([self.gather(batch, context)], context))
+        return self.decide([self.gather(batch, context)], context)
 
     def gather(self, batch: Sequence[Sample], context: FunnelContext) -> Hashed:
         return Hashed(hashes_of(_form(sample) for sample in batch), self.ranks(batch))
 
-    def decide(self, batches: Sequence[Hashed], context: FunnelContext, heard: Heard = unheard) -> list[str | None]:
+    def decide(self, batches: Sequence[Hashed], context: FunnelContext, heard: Heard = unheard) -> Judgements:
         hashes = np.concatenate([batch.hashes for batch in batches])
-        ranks = np.concatenate([batch.ranks for batch in batches])
-        return [None if kept else "duplicate_code" for kept in one_of_each(hashes, ranks)]
+        likes = Likes(len(hashes))
+        kept = kept_of_each(hashes, np.concatenate([batch.ranks for batch in batches]))
+        likes.among("duplicate_code", likes.left, kept)
+        return likes.judgements()
 
 
 def _form(sample: Sample) -> str:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wheelwork.core.digests import digest_of, digest_of_texts
+from wheelwork.core.digests import digest_of, quick_digest
 from wheelwork.core.quality.files.writing import _in_one_line
 from wheelwork.core.quality.filters import FunnelContext, Rules
 from wheelwork.core.quality.rows.language import LETTERS, MAYBE_NOT_PROSE, NOT_PROSE, _letters
@@ -20,14 +20,14 @@ FEW_WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=3, max_size
 
 
 @given(st.lists(st.tuples(st.sampled_from(["user", "assistant"]), TEXTS)), TEXTS | st.none())
-def test_a_digest_of_texts_is_the_digest(turns: list[tuple[str, str]], label: str | None) -> None:
+def test_a_quick_digest_is_the_digest(turns: list[tuple[str, str]], label: str | None) -> None:
     value = {"label": label, "messages": turns, "task": "qa"}
-    assert digest_of_texts(value) == digest_of(value)
+    assert quick_digest(value) == digest_of(value)
 
 
 def test_half_a_character_in_a_digest_is_the_error_that_it_was() -> None:
     with pytest.raises(UnicodeEncodeError):
-        digest_of_texts({"label": "\ud83d"})
+        quick_digest({"label": "\ud83d"})
 
 
 @given(st.dictionaries(TEXTS, TEXTS | st.integers(), min_size=1), st.booleans(), st.booleans())

@@ -18,7 +18,7 @@ from wheelwork.core.errors import ConfigError, DataError, UserError
 from wheelwork.core.quality.duplicates import ExactDuplicates
 from wheelwork.core.quality.files.json_list import JsonList
 from wheelwork.core.quality.files.picture import levels, picture, write_picture
-from wheelwork.core.quality.files.run import Filtered, check_paths, filter_file, needs, processes_for, standalone
+from wheelwork.core.quality.files.run import Filtered, check_paths, filter_file, processes_for, standalone
 from wheelwork.core.quality.files.source import SourceFile, read_all
 from wheelwork.core.quality.filters import FunnelContext, Novelty, Rules
 from wheelwork.core.quality.funnel import Funnel
@@ -83,7 +83,13 @@ def test_what_is_kept_has_every_column_in_order_and_drops_have_their_reason(
     result = run(source, out)
     assert rows_of(out) == [ROWS[0], ROWS[2], ROWS[4]]
     assert [list(row) for row in rows_of(out)] == [list(ROWS[0])] * 3
-    dropped = [ROWS[1] | {"reject_reason": "too_short"}, ROWS[3] | {"reject_reason": "duplicate"}]
+    whole = written in (".jsonl", ".json")  # which leave out what is not there
+    first = 1 if kind in (".json", ".parquet") else 2 if kind in (".csv", ".tsv") else 1
+    none = {"duplicate_of": None} if written == ".parquet" else {} if whole else {"duplicate_of": ""}
+    dropped = [
+        ROWS[1] | {"reject_reason": "too_short"} | none,
+        ROWS[3] | {"reject_reason": "duplicate", "duplicate_of": f"in{kind}:{first}"},
+    ]
     assert rows_of(beside(out, f"dropped{written}")) == dropped
     assert (result.rows, result.kept, result.dropped) == (5, 3, {"too_short": 1, "duplicate": 1})
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted({source.name, out.name, f"out.dropped{written}"})
@@ -383,8 +389,8 @@ def test_rows_to_compare_with_must_all_be_read(tmp_path: Path) -> None:
 
 
 def test_without_seeds_no_filter_needs_any() -> None:
-    assert needs(standalone(False)) == {}
-    assert needs(standalone(True)) == {"seeds": "novelty", "encoder": "novelty"}
+    assert standalone(False).needs == {}
+    assert standalone(True).needs == {"seeds": "novelty", "encoder": "novelty"}
 
 
 def test_a_small_file_is_worth_one_process(tmp_path: Path) -> None:

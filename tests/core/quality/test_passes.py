@@ -9,12 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelwork.core.parallel import in_processes
-from wheelwork.core.quality.duplicates import ExactDuplicates, NearDuplicates, one_of_each
-from wheelwork.core.quality.filters import REMEMBERED, FunnelContext, Judgements, LabelAgreement, Novelty, Rules
+from wheelwork.core.quality.alike import one_of_each
+from wheelwork.core.quality.context import REMEMBERED
+from wheelwork.core.quality.duplicates import ExactDuplicates, NearDuplicates
+from wheelwork.core.quality.filters import FunnelContext, Judgements, LabelAgreement, Novelty, Rules
 from wheelwork.core.quality.funnel import Funnel, Given
+from wheelwork.core.quality.meaning import EmbeddingDuplicates
 from wheelwork.core.quality.passes import passes
 from wheelwork.core.quality.personal.filter import PersonalData
-from wheelwork.core.quality.verdicts import Unreadable, Verdict, as_judged
+from wheelwork.core.quality.verdicts import DUPLICATE_OF, Unreadable, Verdict, as_judged, with_likes
 from wheelwork.core.samples import Message, Sample
 from wheelwork.tests.fakes import FakeEncoder
 
@@ -35,11 +38,12 @@ def judged(funnel: Funnel, samples: Sequence[Sample], cuts: Sequence[int], **how
     places = [0, *sorted(cut % (len(samples) + 1) for cut in cuts), len(samples)]
     batches = [Given(samples[start:end]) for start, end in pairwise(places)]
     verdicts, _ = funnel.judge(batches, context(), **how)
-    return [
+    found = [
         rounded(one)
         for batch, verdict in zip(batches, verdicts, strict=True)
         for one in as_judged(funnel.filters, batch, verdict, range(len(batch)), context())
     ]
+    return with_likes(found, verdicts)
 
 
 def rounded(one: Sample) -> Sample:
@@ -63,6 +67,8 @@ FILTERS: list[Any] = [
     ExactDuplicates(**BEST),
     NearDuplicates(permutations=64),
     NearDuplicates(permutations=64, **BEST),
+    EmbeddingDuplicates(threshold=0.8),
+    EmbeddingDuplicates(threshold=0.6, **BEST),
     Novelty(max_cosine=0.9),
     LabelAgreement(),
 ]
@@ -80,6 +86,9 @@ def test_where_batches_end_changes_nothing(samples: list[Sample], filters: list[
     assert [*map(rounded, kept)] == [one for one in whole if one.reject_reason is None]
     assert [*map(rounded, dropped)] == [one for one in whole if one.reject_reason is not None]
     assert sum(sum(count.dropped.values()) for count in counts) == len(dropped)
+    known = {one.id for one in samples} | {one.id for one in whole} | {"seed 1", "seed 2", "held-out row 1"}
+    assert all(one.controls[DUPLICATE_OF] in known for one in dropped if "duplicate" in (one.reject_reason or ""))
+    assert not any(DUPLICATE_OF in one.controls for one in kept)
 
 
 def test_several_processes_say_what_one_says() -> None:
