@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 FORMATS: "dict[str, Tool | None]" = {"sheet": None, "argilla": "argilla", "label-studio": "label-studio"}
 out = Console(highlight=False, soft_wrap=True)
-review_app = typer.Typer(help="People's look at the last round: a sheet out, decisions in.", no_args_is_help=True)
+review_app = typer.Typer(
+    help="People's look at the last round: a sheet out, decisions in; and what they prefer.", no_args_is_help=True
+)
 
 Sheet = Annotated[Path, typer.Argument(metavar="FILE", help="The sheet, or what Argilla or Label Studio exported.")]
 
@@ -63,3 +65,32 @@ def import_(loop: LoopName, file: Sheet) -> None:
     else:
         version = (done.line.version or "")[:12]
         out.print(f"The pool is at {version}: {done.line.accepted} accepted, {done.line.excluded} excluded.")
+
+
+@review_app.command("preference")
+def preference(
+    pairs: Annotated[
+        Path, typer.Argument(metavar="PAIRS", help="Rows {prompt, chosen, rejected}, of any kind of file.")
+    ],
+    to: Annotated[Path, typer.Option("--out", help="File to write: the head, as JSON.")],
+    encoder: Annotated[
+        str, typer.Option(help="The model whose embeddings are looked at: a name or a folder.")
+    ] = "all-minilm-l6-v2",
+    l2: Annotated[float, typer.Option(min=1e-6, max=1e6, help="Strength of the penalty on large weights.")] = 1.0,
+) -> None:
+    """Learn from pairs of answers what people prefer, for the filter `preference`."""
+    from .core.models.encoder import Encoder
+    from .core.models.store import ModelStore
+    from .core.quality.scores.head import fit_preference, read_pairs, write_head
+
+    if pairs.resolve() == to.resolve():
+        raise ConfigError(f"{to}: this would be written over the pairs; give another name")
+    rows = list(read_pairs(pairs))
+    head = fit_preference(rows, Encoder.load(ModelStore().get(encoder)), l2=l2)
+    write_head(to, head)
+    held = head.held_out
+    out.print(f"{to}: fitted on {head.pairs} pairs of {head.prompts} prompts.")
+    out.print(f"Right about {held.accuracy:.0%} of pairs that it did not see [95%: {held.low:.0%} to {held.high:.0%}].")
+    if held.low <= 0.5:
+        out.print("That may be chance: do not drop rows by it; bring more pairs, or another --encoder.", style="yellow")
+    out.print(f"Then, in a funnel: {{ kind: preference, head: {to} }}")

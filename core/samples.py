@@ -9,9 +9,9 @@ from typing import Annotated, Any, BinaryIO, Literal, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import AfterValidator, Field, FiniteFloat, ValidationError
+from pydantic import Field, FiniteFloat, StringConstraints, ValidationError
 
-from .digests import SHORT, digest_of_texts
+from .digests import SHORT, quick_digest
 from .errors import DataError
 from .settings import Setting
 from .workspace import writing
@@ -28,7 +28,7 @@ Turn = tuple[Role, str]  # who says what
 
 def is_unicode(text: str) -> bool:
     """Whether `text` can be written as UTF-8: JSON's `"\\ud83d"`, half an emoji, cannot."""
-    if text.isascii():  # a text knows that of itself
+    if text.isascii():  # which Python knows without looking
         return True
     try:
         text.encode()
@@ -37,14 +37,9 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def _unicode(text: str) -> str:
-    # refused where it enters: parquet would stop a whole batch much later, without saying which row
-    if not text.isascii() and not is_unicode(text):
-        raise ValueError("text holds half a character (a lone surrogate)")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_unicode)]
+# refused where it enters: parquet would stop a whole batch much later, without saying which row. A limit, however
+# high, makes pydantic look at the text in Rust, and say that half an emoji is none
+Text = Annotated[str, StringConstraints(max_length=2**31)]
 
 
 class Message(Setting):
@@ -64,8 +59,12 @@ class Sample(Setting):
     source: Text = Field("", description="file and row, teacher, or document it came from")
     round: Text = Field("", description="the round that made it; empty for what the user brought")
     parent_id: Text | None = Field(None, description="id of the sample it was made from")
-    controls: dict[Text, Text] = Field({}, description="what the writer was asked for: category, difficulty, style …")
-    scores: dict[Text, FiniteFloat] = Field({}, description="what filters measured; unknown is absent, not zero")
+    controls: dict[Text, Text] = Field(
+        default_factory=dict, description="what the writer was asked for: category, difficulty, style …"
+    )
+    scores: dict[Text, FiniteFloat] = Field(
+        default_factory=dict, description="what filters measured; unknown is absent, not zero"
+    )
     label: Text | None = Field(None, min_length=1, description="the class, where the task has classes")
     weight: float = Field(1.0, gt=0, allow_inf_nan=False, description="how much it counts in training")
     reject_reason: Text | None = Field(None, min_length=1, description="why the funnel dropped it")
@@ -78,7 +77,7 @@ class Sample(Setting):
     @classmethod
     def of_turns(cls, turns: Sequence[Turn], *, task: str, label: str | None = None, **rest: Any) -> Self:
         """`make` from who says what, in half the time where the messages are not there yet."""
-        identity = digest_of_texts({"label": label, "messages": turns, "task": task})[:SHORT]
+        identity = quick_digest({"label": label, "messages": turns, "task": task})[:SHORT]
         messages = [{"role": role, "content": content} for role, content in turns]
         return cls.model_validate({"id": identity, "messages": messages, "task": task, "label": label, **rest})
 
