@@ -2,7 +2,7 @@
 
     python -m wheelwork.benchmarks.funnel                    scenarios/home_broadband
     python -m wheelwork.benchmarks.funnel --loop FOLDER      another loop, such as `wheelwork init` makes
-    python -m wheelwork.benchmarks.funnel --quick            16 samples, one epoch, one seed: whether it runs
+    python -m wheelwork.benchmarks.funnel --quick            16 samples, 24 items, one epoch, one seed: whether it runs
 
 For each seed the loop's teacher writes one wave of samples, and the loop's funnel sifts it. Then the loop's base is
 trained from the beginning on each of
@@ -28,7 +28,7 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,17 +83,17 @@ class Bench:
     base: ModelFiles
     work: Path
     epochs: int
+    suites: tuple[Suite, ...]
 
     @classmethod
-    def of(cls, loop: Loop, work: Path, epochs: int) -> "Bench":
+    def of(cls, loop: Loop, work: Path, epochs: int, items: int | None) -> "Bench":
+        """With at most so many items of each target suite, spread over it."""
         base = ModelStore().get(loop.model_ref(loop.settings.model))
         engine = loop.engine_for(base).fingerprint(base)
-        # another loop, base or number of epochs has cells of its own
-        return cls(loop, base, work / f"{loop.name}-{digest_of([loop.digest, engine, epochs])[:16]}", epochs)
-
-    @property
-    def suites(self) -> list[Suite]:
-        return [suite for suite in self.loop.suites.values() if suite.settings.role == "target"]
+        suites = tuple(few(suite, items) for suite in loop.suites.values() if suite.settings.role == "target")
+        # another loop, base, number of epochs or of items has cells of its own
+        identity = digest_of([loop.digest, engine, epochs, items])[:16]
+        return cls(loop, base, work / f"{loop.name}-{identity}", epochs, suites)
 
     @property
     def groups(self) -> list[str]:
@@ -154,17 +154,18 @@ def main() -> None:
     options.add_argument("--samples", type=int, help="how many to ask the teacher for; unset: what loop.yaml says")
     options.add_argument("--seeds", type=int, default=3, help="how many seeds")
     options.add_argument("--epochs", type=int, default=3, help="passes over the samples")
+    options.add_argument("--items", type=int, help="most items of each target suite; unset: all")
     options.add_argument("--work", type=Path, help="folder of finished cells; unset: in the user's cache folder")
-    options.add_argument("--quick", action="store_true", help="whether it runs: 16 samples, one epoch, one seed")
+    options.add_argument("--quick", action="store_true", help="whether it runs: few samples and items, one epoch")
     chosen = options.parse_args()
     if chosen.quick:
-        chosen.samples, chosen.seeds, chosen.epochs = 16, 1, 1
+        chosen.samples, chosen.seeds, chosen.epochs, chosen.items = 16, 1, 1, 24
     folder = find_loop(chosen.loop)
     work = chosen.work or platformdirs.user_cache_path("wheelwork") / "funnel-benchmark"
     loop = load_loop(folder, Overrides(samples=chosen.samples))
     if loop.settings.funnel.asking:
         raise SystemExit(f"{folder}: its funnel asks teachers, which this benchmark does not start; leave these out")
-    bench = Bench.of(loop, work, chosen.epochs)
+    bench = Bench.of(loop, work, chosen.epochs, chosen.items)
     name = "funnel" if chosen.loop == "home_broadband" else f"funnel-{loop.name}"
     publish(
         f"{name}-quick" if chosen.quick else name, figures(loop.name, run(bench, range(chosen.seeds)), bench.groups)
@@ -173,7 +174,13 @@ def main() -> None:
 
 def run(bench: Bench, seeds: Sequence[int]) -> list[Cell]:
     """Every cell; tells what it is at, and what is left to wait for."""
-    print(f"{len(seeds) * len(ARMS)} cells of {len(bench.groups)} items, kept in {bench.work}", flush=True)
+    asked = bench.loop.settings.generate.samples
+    minutes = bench.estimate(len(bench.loop.seeds) + asked) / 60
+    print(
+        f"{len(seeds) * len(ARMS)} cells of {len(bench.groups)} items, {minutes:.1f} minutes or less each on two quiet "
+        f"cores, after {asked} samples a seed are written; kept in {bench.work}",
+        flush=True,
+    )
     written = {}
     for seed in seeds:
         written[seed] = bench.write(seed)
@@ -192,6 +199,14 @@ def run(bench: Bench, seeds: Sequence[int]) -> list[Cell]:
             flush=True,
         )
     return cells
+
+
+def few(suite: Suite, items: int | None) -> Suite:
+    """`suite` with at most `items` of its items, from its first to its last."""
+    if items is None or len(suite.items) <= items:
+        return suite
+    places = [at * len(suite.items) // items for at in range(items)]
+    return replace(suite, items=tuple(suite.items[at] for at in places), lines=tuple(suite.lines[at] for at in places))
 
 
 def arms(raw: Sequence[Sample], kept: Sequence[Sample], seed: int) -> dict[str, Sequence[Sample]]:

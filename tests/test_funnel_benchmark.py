@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from wheelwork.benchmarks.funnel import ARMS, Bench, Cell, arms, difference, figures, item_means, share
+from wheelwork.benchmarks.funnel import ARMS, Bench, Cell, arms, difference, few, figures, item_means, share
 from wheelwork.core.digests import digest_of
+from wheelwork.core.evaluation.scorers import Item, Matches
+from wheelwork.core.evaluation.suites import Suite, SuiteSettings
 from wheelwork.core.samples import Message, Sample
 
 
@@ -63,8 +65,17 @@ def test_figures_tell_means_spread_differences_and_on_how_many_seeds_filtering_d
     assert found["raw: steps"] == 5
 
 
+def test_few_items_are_spread_over_the_suite() -> None:
+    items = tuple(Item(id=str(number), prompt=f"q{number}", answers=("a",)) for number in range(10))
+    settings = SuiteSettings(role="target", path="x.jsonl", scorer=Matches())
+    suite = Suite("holdout", settings, Path("x.jsonl"), items, tuple(range(1, 11)), "digest")
+    assert [item.id for item in few(suite, 3).items] == ["0", "3", "6"]
+    assert few(suite, 3).lines == (1, 4, 7)
+    assert few(suite, 10) == few(suite, None) == suite
+
+
 def test_a_cell_that_is_done_is_read_and_not_done_again(tmp_path: Path) -> None:
-    bench = Bench(loop=cast(Any, None), base=cast(Any, None), work=tmp_path, epochs=3)  # nothing of them is needed
+    bench = Bench(loop=cast(Any, None), base=cast(Any, None), work=tmp_path, epochs=3, suites=())
     done = cell("raw, cut", 2, 1.0, None)
     name = f"raw-cut-2-{digest_of([one.id for one in RAW])[:16]}.json"
     (tmp_path / name).write_text(json.dumps(done._asdict()), encoding="utf-8")
