@@ -213,6 +213,19 @@ def test_the_champion_before_is_the_one_that_was_replaced(tracking: Tracking, ad
     assert tracking.champion_before(one) is None
 
 
+def test_the_champion_before_a_run_is_never_its_own(tracking: Tracking, adapter: Path) -> None:
+    first, second = tracking.open_run("0000-abc", {}), tracking.open_run("0001-abc", {})
+    assert tracking.champion_before_run(first) is None
+    one = tracking.register(first, adapter, "one", {"previous_champion": ""})
+    tracking.point(CHAMPION, one)
+    assert tracking.champion_before_run(first) is None
+    two = tracking.register(second, adapter, "two", {"previous_champion": one})
+    tracking.point(CHAMPION, two)
+    for run, version in ((first, two), (second, one)):
+        found = tracking.champion_before_run(run)
+        assert found is not None and found.version == version
+
+
 # when MLflow does not do as asked
 
 

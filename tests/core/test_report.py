@@ -77,6 +77,16 @@ def test_what_judges_did_and_said_is_told_and_nothing_where_there_are_none() -> 
     assert "2 of 600 rows" in printed(judged, width=200)
 
 
+def test_remarks_of_filters_are_told_where_no_judge_was_asked() -> None:
+    funnel = REPORT.funnel | {
+        "reviewed": {"calls": 0, "reused": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost": 0.0},
+        "figures": {"bleu": {"scored": 598.0, "unscored": 2.0, "mean": 31.5}},
+        "notes": ["bleu: 2 of 600 rows could not be scored (no_reference 2) and were kept."],
+    }
+    text = as_markdown(REPORT.model_copy(update={"funnel": funnel}))
+    assert "- bleu: 2 of 600 rows" in text and "Judges" not in text
+
+
 def test_the_funnel_lists_the_commonest_reason_first() -> None:
     text = as_markdown(REPORT)
     assert text.index("label_disagrees") < text.index("too_short") < text.index("| kept | 80 | 40% |")
