@@ -11,12 +11,12 @@ Check = Literal[
 ]
 
 NAMES: dict[Check, str] = {
-    "ks": "Kolmogorov–Smirnov",
-    "psi": "population stability",
+    "ks": "KS",
+    "psi": "PSI",
     "distance": "energy distance",
-    "kl": "KL to the target mix",
+    "kl": "KL to the target",
     "evenness": "evenness",
-    "ratio": "smallest / largest",
+    "ratio": "smallest/largest",
     "coverage": "covered",
     "cosine_within": "cosine in a label",
     "cosine": "cosine overall",
@@ -78,8 +78,8 @@ def rows(findings: Sequence[Finding]) -> list[list[str]]:
         [
             NAMES[one.check],
             one.of,
-            _number(one.value),
-            _number(one.threshold),
+            _number(one.value, one.check),
+            _number(one.threshold, one.check),
             "–" if one.p_value is None else f"{one.p_value:.2g}",
             one.outcome,
             one.said,
@@ -99,7 +99,7 @@ def summary(report: BatchReport) -> str:
     return f"Batch: {told}."
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | None, check: Check) -> str:
     if value is None:
         return "–"
-    return f"{value:,.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.3f}"
+    return f"{value:,.0f}" if check == "coverage" else f"{round(value, 3) + 0.0:.3f}"  # + 0.0: no -0.000

@@ -57,10 +57,11 @@ def plot_of(
 ) -> Plot:
     """The figures of a picture; `vectors` are embeddings of kept and reference, `components` those of both."""
     rows = max(1, sum(kept.categories.values()))
-    names = sorted({*kept.categories, *target.shares}, key=lambda name: (-target.shares.get(name, 0.0), name))
     bars = [
-        Bar(name=name, kept=kept.categories.get(name, 0) / rows, target=target.shares.get(name, 0.0)) for name in names
+        Bar(name=name, kept=kept.categories.get(name, 0) / rows, target=target.shares.get(name, 0.0))
+        for name in sorted({*kept.categories, *target.shares})
     ]
+    bars.sort(key=lambda bar: -max(bar.kept, bar.target))
     edges, lengths = _histogram(kept.numbers.get("words"), reference.numbers.get("words"))
     points: tuple[tuple[tuple[float, float], ...], ...] = ((), ())
     if vectors is not None and components is not None and len(components.axes) > 1:
@@ -88,9 +89,10 @@ def _histogram(
     if kept is None or reference is None or not len(kept) or not len(reference):
         return (), ((), ())
     both = np.concatenate([kept, reference])
-    top = max(float(np.quantile(both, 0.99)), float(both.min()) + 1)  # one long text must not flatten the rest
-    edges = np.linspace(float(both.min()), top, min(BINS, int(top - both.min())) + 1)
-    shares = [np.histogram(np.minimum(side, top), edges)[0] / len(side) for side in (kept, reference)]
+    low, top = float(both.min()), float(np.quantile(both, 0.99))  # one long text must not flatten the rest
+    width = max(1, round((top - low) / BINS))  # words are whole, and so are bins of them
+    edges = np.arange(low, top + width + 0.5, width) - 0.5
+    shares = [np.histogram(np.clip(side, low, edges[-1]), edges)[0] / len(side) for side in (kept, reference)]
     ours, theirs = (tuple(map(float, share)) for share in shares)
     return tuple(map(float, edges)), (ours, theirs)
 
@@ -101,7 +103,7 @@ def draw(plot: Plot, title: str) -> str:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(11, 5.6), layout="constrained")
-        figure.suptitle(_short(title, 90), fontsize=13, fontweight="bold", x=0.01, ha="left")
+        figure.suptitle(_short(title, 90), parse_math=False, fontsize=13, fontweight="bold", x=0.01, ha="left")
         halves: Any = figure.subfigures(1, 2, width_ratios=(1.15, 1))
         left, right = halves
         _scatter(left.subplots(), plot)
@@ -141,11 +143,11 @@ def _bars(axes: Any, plot: Plot) -> None:
     places = range(len(plot.bars))
     axes.barh(places, [100 * bar.kept for bar in plot.bars], color=KEPT, height=0.7, label="kept")
     axes.scatter([100 * bar.target for bar in plot.bars], places, marker="|", s=130, c=TARGET, label="target", zorder=3)
-    axes.set_yticks(places, [_short(bar.name, LONGEST) for bar in plot.bars], fontsize=8)
+    axes.set_yticks(places, [_short(bar.name, LONGEST) for bar in plot.bars], fontsize=8, parse_math=False)
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     axes.set_xlabel("% of the rows")
-    axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=8)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8, borderaxespad=0)
     _bare(axes)
 
 
@@ -172,9 +174,7 @@ def _nothing(axes: Any, why: str) -> None:
 
 
 def _short(text: str, most: int) -> str:
-    # matplotlib reads what stands between two dollars as mathematics
-    plain = text.replace("$", r"\$")
-    return plain if len(plain) <= most else f"{plain[: most - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 @contextmanager

@@ -19,6 +19,8 @@ Vectors = NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]
 
 MARGIN = "label_margin"
+NAMES = ("category", "passage")
+"""Controls that name something, whatever they look like."""
 
 
 class Side:
@@ -52,7 +54,7 @@ class Side:
             self.labelled |= sample.label is not None
             if category:
                 self.categories[category] += 1
-            for name, value in numbers_of(sample):
+            for name, value in numbers_of(sample).items():
                 column = self._numbers.setdefault(name, array("d"))
                 column.extend([math.nan] * (self.rows - len(column)))
                 column.append(value)
@@ -78,18 +80,19 @@ def category_of(sample: Sample) -> str:
     return sample.label or sample.controls.get("category", "")
 
 
-def numbers_of(sample: Sample) -> Iterable[tuple[str, float]]:
+def numbers_of(sample: Sample) -> dict[str, float]:
     """Every number that a sample has: lengths, scores, and controls that are numbers."""
     prompt = sample.prompt
-    yield "words", float(len(words(prompt)))
-    yield "characters", float(len(prompt))
+    found = {
+        "words": float(len(words(prompt))),
+        "characters": float(len(prompt)),
+        "turns": float(sum(turn.role in ("user", "assistant") for turn in sample.messages)),
+    }
     if sample.label is None and sample.completion:  # a label's length only says which label it is
-        yield "answer words", float(len(words(sample.completion)))
-    yield "turns", float(sum(turn.role in ("user", "assistant") for turn in sample.messages))
-    yield from sample.scores.items()
-    for name, value in sample.controls.items():
-        if (number := _finite(value)) is not None:
-            yield name, number
+        found["answer words"] = float(len(words(sample.completion)))
+    told = {name: _finite(value) for name, value in sample.controls.items() if name not in NAMES}
+    known = {name: number for name, number in told.items() if number is not None}
+    return found | {name: number for name, number in (known | sample.scores).items() if name not in found}
 
 
 def _finite(text: str) -> float | None:
