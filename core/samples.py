@@ -9,9 +9,9 @@ from typing import Annotated, Any, BinaryIO, Literal, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import AfterValidator, Field, FiniteFloat, ValidationError
+from pydantic import Field, FiniteFloat, StringConstraints, ValidationError
 
-from .digests import SHORT, digest_of
+from .digests import SHORT, quick_digest
 from .errors import DataError
 from .settings import Setting
 from .workspace import writing
@@ -27,6 +27,8 @@ Origin = Literal["seed", "teacher", "augmented", "feedback", "import"]
 
 def is_unicode(text: str) -> bool:
     """Whether `text` can be written as UTF-8: JSON's `"\\ud83d"`, half an emoji, cannot."""
+    if text.isascii():  # which Python knows without looking
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -34,14 +36,9 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def _unicode(text: str) -> str:
-    # refused where it enters: parquet would stop a whole batch much later, without saying which row
-    if not is_unicode(text):
-        raise ValueError("text holds half a character (a lone surrogate)")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_unicode)]
+# refused where it enters: parquet would stop a whole batch much later, without saying which row. A limit, however
+# high, makes pydantic look at the text in Rust, and say that half an emoji is none
+Text = Annotated[str, StringConstraints(max_length=2**31)]
 
 
 class Message(Setting):
@@ -61,8 +58,12 @@ class Sample(Setting):
     source: Text = Field("", description="file and row, teacher, or document it came from")
     round: Text = Field("", description="the round that made it; empty for what the user brought")
     parent_id: Text | None = Field(None, description="id of the sample it was made from")
-    controls: dict[Text, Text] = Field({}, description="what the writer was asked for: category, difficulty, style …")
-    scores: dict[Text, FiniteFloat] = Field({}, description="what filters measured; unknown is absent, not zero")
+    controls: dict[Text, Text] = Field(
+        default_factory=dict, description="what the writer was asked for: category, difficulty, style …"
+    )
+    scores: dict[Text, FiniteFloat] = Field(
+        default_factory=dict, description="what filters measured; unknown is absent, not zero"
+    )
     label: Text | None = Field(None, min_length=1, description="the class, where the task has classes")
     weight: float = Field(1.0, gt=0, allow_inf_nan=False, description="how much it counts in training")
     reject_reason: Text | None = Field(None, min_length=1, description="why the funnel dropped it")
@@ -72,7 +73,7 @@ class Sample(Setting):
         """A sample whose id is the hash of its content: the same text made twice has the same id."""
         turns = tuple(messages)
         identity = {"task": task, "label": label, "messages": [[turn.role, turn.content] for turn in turns]}
-        return cls(id=digest_of(identity)[:SHORT], messages=turns, task=task, label=label, **rest)
+        return cls(id=quick_digest(identity)[:SHORT], messages=turns, task=task, label=label, **rest)
 
     def with_scores(self, **scores: float) -> Self:
         """A copy with `scores` added. Raises ValueError for NaN and infinity: leave out what is unknown."""

@@ -5,17 +5,16 @@ bytes of each, and decides when the pass is over; what stands after it in the fu
 of a row from pass to pass is its verdict; the row itself is read again, and what changed it is asked again.
 """
 
-import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 
+from ..memory import uncollected
 from ..models.progress import Progress, silent
 from ..samples import Sample
 from .filters import FunnelContext, Judgements
@@ -112,7 +111,7 @@ class Work:
     context: FunnelContext
 
     def __call__(self, item: tuple[Batch, Verdict | None]) -> Outcome:
-        with _uncollected():
+        with uncollected():
             return self._outcome(*item)
 
     def _outcome(self, batch: Batch, verdict: Verdict | None) -> Outcome:
@@ -131,18 +130,6 @@ class Work:
             gathered.append(judge.gather(samples, self.context) if samples else None)
             tallies.append(Tally(seconds=time.perf_counter() - started))
         return Outcome(verdict, gathered, tallies)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Leave the garbage collector off for a batch: its rows have no cycles, and looking for some costs a tenth."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 T = TypeVar("T")
