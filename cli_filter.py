@@ -17,6 +17,9 @@ from .core.workspace import write_text
 if TYPE_CHECKING:
     from .core.models.encoder import Encode
     from .core.models.progress import Progress
+    from .core.quality.batch.check import Checked
+    from .core.quality.batch.sides import Embed
+    from .core.quality.files.beside import Comparison
     from .core.quality.files.run import Filtered
     from .core.quality.filters import FunnelContext
     from .core.quality.funnel import Funnel
@@ -40,37 +43,55 @@ def filter_(
     examples: Annotated[int, typer.Option(min=0, help="Texts to show for each reason, masked.")] = 1,
     report: Annotated[Path | None, typer.Option(help="Write the figures to this file as JSON.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the funnel in this file, .svg or .html.")] = None,
+    check: Annotated[
+        Path | None, typer.Option(metavar="REFERENCE", help="Compare what is kept, as a whole, with these rows.")
+    ] = None,
 ) -> None:
     """Filter a file of rows: texts with or without labels, prompts with or without answers, conversations.
 
     Judged is what the user said last. OUT has every column of IN, in its order. What is dropped stands beside it in
     OUT-stem.dropped with its reason, what cannot be read in OUT-stem.quarantined.jsonl with its line. Without --config
-    rows pass rules and lose duplicates; with --seeds they must also be new and fit their label.
+    rows pass rules and lose duplicates; with --seeds they must also be new and fit their label. --check tells whether
+    what is kept is spread as REFERENCE is: numbers, labels, embeddings; --picture then draws that beside the funnel.
     """
     from .core.parallel import in_processes
+    from .core.quality.files.beside import picture_beside
     from .core.quality.files.picture import check_ending, write_picture
     from .core.quality.files.run import check_paths, filter_file, processes_for
     from .core.quality.files.run import report as as_json
 
-    read = [path for path in (config, seeds, *(holdout or ())) if path is not None]
-    check_paths(source, out, [path for path in (report, picture) if path is not None], read)
+    read = [path for path in (config, seeds, check, *(holdout or ())) if path is not None]
+    second = picture_beside(picture) if picture is not None and check is not None else None
+    check_paths(source, out, [path for path in (report, picture, second) if path is not None], read)
     if picture is not None:
         check_ending(picture)
     funnel = _funnel(config, seeds is not None)
     processes = processes_for(source, workers)
     with _clearing_up(), _watching() as progress:
+        compared = _comparison(check, config)
         context = _context(funnel, source, seeds, holdout or [], encoder, progress)
         each = in_processes(processes) if processes > 1 else map
         result = filter_file(
-            source, out, funnel, context, each=each, progress=progress, examples=examples, with_scores=scores
+            source,
+            out,
+            funnel,
+            context,
+            each=each,
+            progress=progress,
+            examples=examples,
+            with_scores=scores,
+            watch=compared and compared.kept,
+            numbers=compared.numbers if compared else (),
         )
+        checked = compared and compared.finish(_embed(context, encoder, progress))
     if picture is not None:
         write_picture(picture, result, f"{source.name}: {result.kept:,} of {result.rows:,} rows kept")
+    settings = {"source": str(source), "workers": processes, "funnel": funnel.model_dump()}
     if report is not None:
-        write_text(
-            report, as_json(result, {"source": str(source), "workers": processes, "funnel": funnel.model_dump()})
-        )
+        write_text(report, as_json(result, settings | ({"batch": checked.report.model_dump()} if checked else {})))
     _show(result, source, out)
+    if checked and compared and check is not None:
+        _show_check(checked, compared.settings.corrects, f"{out.name} beside {check.name}", second)
 
 
 def _funnel(config: Path | None, with_seeds: bool) -> "Funnel":
@@ -106,9 +127,35 @@ def _context(
         )
     known = [(sample.prompt, sample.label or "") for sample in read_all(seeds)] if seeds is not None else []
     held_out = [sample.prompt for path in holdout for sample in read_all(path)]
-    encode = _encoder(encoder, needed["encoder"], progress) if "encoder" in needed else None
+    asked_by = f"the filter `{needed['encoder']}`" if "encoder" in needed else ""
+    encode = _encoder(encoder, asked_by, progress) if asked_by else None
     models = _models(funnel, source, encoder, encode, progress) if "models" in needed else None
     return FunnelContext(encode, known, held_out, models=models)
+
+
+def _comparison(reference: Path | None, config: Path | None) -> "Comparison | None":
+    """The reference of --check, with the limits that `batch:` of a whole loop.yaml sets."""
+    from .core.quality.batch.settings import Batch
+    from .core.quality.files.beside import comparison
+    from .core.settings import parse, read_yaml
+
+    if reference is None:
+        return None
+    settings = read_yaml(config) if config is not None else {}
+    given = settings.get("batch", {}) if "funnel" in settings else {}
+    return comparison(reference, parse(Batch, given, f"{config}: batch"))
+
+
+def _embed(context: "FunnelContext", encoder: str, progress: "Progress") -> "Embed | str":
+    """What embeds for --check: the funnel's own encoder, another, or why there is none."""
+    if context.encodes:
+        return context.embed
+    try:
+        return _encoder(encoder, "--check", progress)
+    except ModelError as error:
+        if encoder != ENCODER:
+            raise
+        return str(error)
 
 
 def _encoder(name: str, asked_by: str, progress: "Progress") -> "Encode":
@@ -119,7 +166,7 @@ def _encoder(name: str, asked_by: str, progress: "Progress") -> "Encode":
         return Encoder.load(ModelStore().get(name, progress))
     except ModelError as error:
         hint = f"`wheelwork models pull {ENCODER}` fetches one where there is a network, --encoder takes a folder"
-        raise ModelError(f"the filter `{asked_by}` needs an encoder: {error} ({hint})") from None
+        raise ModelError(f"{asked_by} needs an encoder: {error} ({hint})") from None
 
 
 def _models(funnel: "Funnel", source: Path, encoder: str, encode: "Encode | None", progress: "Progress") -> "Models":
@@ -202,6 +249,25 @@ def _show(result: "Filtered", source: Path, out: Path) -> None:
         print_(f"{path}: {rows:,} {what}", markup=False)
     for complaint in result.complaints:
         print_(f"  {complaint}", markup=False, style="dim")
+
+
+def _show_check(checked: "Checked", corrects: bool, title: str, picture: Path | None) -> None:
+    """The findings on what was kept, and their picture."""
+    from .core.quality.batch.findings import summary
+    from .core.quality.batch.picture import draw
+    from .core.quality.batch.tables import table
+    from .core.quality.files.picture import write_svg
+
+    out = Console(highlight=False)
+    out.print()
+    out.print(table(checked.report.findings))
+    for line in (summary(checked.report), *checked.report.notes):
+        out.print(line, markup=False)
+    if corrects:
+        out.print("The corrections of `batch:` are for rounds; a file is only looked at.", markup=False)
+    if picture is not None:
+        write_svg(picture, draw(checked.plot, title), title)
+        out.print(f"{picture}: the same as a picture", markup=False, soft_wrap=True)
 
 
 def _files(result: "Filtered", out: Path) -> Iterator[tuple[Path, int, str]]:

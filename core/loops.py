@@ -28,6 +28,7 @@ from .models.store import ModelFiles, ModelStore
 from .pool.fitting import Present
 from .pool.replay import Replay
 from .prompts import Template, load_template
+from .quality.batch.settings import Batch
 from .quality.funnel import Funnel
 from .quality.review.asking import TASK as REVIEW
 from .rows import read_rows
@@ -65,6 +66,7 @@ class LoopSettings(Setting):
     suites: dict[str, SuiteSettings] = Field(min_length=1, description="name → fixed benchmark set")
     generate: Generation = Field(Generation(), description="how samples are written")
     funnel: Funnel = Field(Funnel(), description="what is thrown away")
+    batch: Batch = Field(Batch(), description="how what is kept is looked at as a whole, and corrected")
     replay: Replay = Field(Replay(), description="which samples of earlier rounds are trained on again")
     train: Training = Field(Training(), description="how the adapter is trained")
     gate: GateSettings = Field(GateSettings(), description="when a candidate is better")
@@ -129,6 +131,7 @@ class Loop:
         self.suites = {
             name: read_suite(name, suite, folder, tuple(self.labels)) for name, suite in settings.suites.items()
         }
+        self._check_target()
         rehearsal = _prompts(folder / settings.rehearsal) if settings.rehearsal else []
         self.rehearsal = [row.text for row in rehearsal]
         for suite in self.suites.values():
@@ -148,6 +151,12 @@ class Loop:
     @property
     def seeds(self) -> list[Example]:
         return self.material.seeds
+
+    @property
+    def planned_mix(self) -> dict[str, float]:
+        """Category → weight of its share of what is written, as the quotas say."""
+        quotas = self.settings.generate.quotas
+        return {category: quotas.get(category, 1.0) for category in self.material.categories}
 
     @property
     def present(self) -> Present:
@@ -190,6 +199,14 @@ class Loop:
         for line, item in zip(suite.lines, suite.items, strict=True):
             if unknown := [name for name in item.passages if name not in passages]:
                 raise DataError(f"{suite.path}:{line}: no passage `{unknown[0]}`; {nearest(unknown[0], passages)}")
+
+    def _check_target(self) -> None:
+        target = self.settings.batch.target
+        known = self.material.categories
+        if isinstance(target, dict) and (unknown := [name for name in target if name not in known]):
+            raise ConfigError(
+                f"{self.folder / CONFIG}: `batch.target.{unknown[0]}` is no category; {nearest(unknown[0], known)}"
+            )
 
     def _facts(self) -> Facts:
         """What the suitability check looks at."""

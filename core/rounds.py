@@ -8,6 +8,7 @@ from typing import Any, Literal
 from .artifacts import Artifact
 from .evaluation.gate import Decision, SuiteFigures
 from .pool.log import Line
+from .quality.batch.findings import BatchReport
 from .quality.funnel import FilterCount
 from .quality.review.opening import Reviewed
 from .settings import Setting
@@ -72,6 +73,16 @@ class Rehearsed(Setting):
     seconds: float
 
 
+class Checked(Setting):
+    """What was found on all that the funnel kept together, and what is trained on then."""
+
+    kept: Artifact
+    dropped: Artifact
+    counts: tuple[FilterCount, ...]  # of what was dropped here
+    report: BatchReport
+    plot: Artifact  # JSON: what the picture is drawn from
+
+
 class Sifted(Setting):
     """What the funnel kept, and beside it what it dropped, with reasons."""
 
@@ -82,6 +93,8 @@ class Sifted(Setting):
     examples: dict[str, tuple[str, ...]]  # reason → a few texts
     seconds: float
     reviewed: Reviewed = Reviewed()
+    embeddings: Artifact | None = None  # of seeds and kept, as far as filters made them
+    batch: Checked | None = None
 
 
 class Replayed(Setting):
@@ -145,6 +158,7 @@ class Report(Setting):
     gate: dict[str, Any]
     replay: dict[str, Any]
     pool: dict[str, Any]
+    batch: BatchReport | None = None
 
 
 def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
@@ -233,6 +247,7 @@ def build_report(
         gate={"alpha": decision.alpha, "look": decision.look},
         replay=replay_summary(round_, replayed),
         pool=pool.model_dump(include={"version", "accepted", "marked", "excluded"}),
+        batch=sifted.batch.report if sifted.batch else None,
     )
 
 

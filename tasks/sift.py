@@ -15,6 +15,7 @@ from ..core.loops import Loop, load_loop
 from ..core.models.encoder import Encoder
 from ..core.models.store import ModelStore
 from ..core.pool.exclusion import Exclusion
+from ..core.quality.batch.remembered import packed
 from ..core.quality.filters import FunnelContext
 from ..core.quality.funnel import Funnel
 from ..core.quality.personal import mask
@@ -29,7 +30,7 @@ SHOWN = 3  # examples a reason
 REMARKS = "review"  # the control that keeps what judges and verifiers said of a sample
 
 
-@task(**cached("filter", version=5), **RETRIED)
+@task(**cached("filter", version=6), **RETRIED)
 def filter_samples(
     site: Site,
     candidates: tuple[Artifact, ...],
@@ -75,7 +76,13 @@ def filter_samples(
         examples=_examples(dropped),
         seconds=time.perf_counter() - started,
         reviewed=opened.reviewed,
+        embeddings=store.write_bytes(packed(texts_to_remember(loop, kept), context), ".npy"),
     )
+
+
+def texts_to_remember(loop: Loop, kept: Sequence[Sample]) -> list[str]:
+    """The texts whose embeddings are handed on, in their order."""
+    return [*(seed.text for seed in loop.seeds), *(sample.prompt for sample in kept)]
 
 
 def load_encoder(loop: Loop) -> Encoder:

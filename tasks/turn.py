@@ -39,6 +39,7 @@ from ..core.rounds import (
 from ..core.steps import Step
 from ..core.workspace import explaining_disk_errors, home
 from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
+from .check import check_batch
 from .conclude import promote, publish, record_round
 from .generate import vary_samples, write_samples
 from .pool import draw_replay, fill_pool
@@ -156,6 +157,29 @@ class Turn:
         )
         self._reviewed += sifted.reviewed
         return sifted.model_copy(update={"reviewed": self._reviewed})
+
+    def check(self, sifted: Sifted) -> Sifted:
+        """Look at the kept as a whole beside the seeds; what is left is what the loop's corrections leave."""
+        checked = self._steps.run(
+            check_batch,
+            kept=sifted.kept,
+            dropped=sifted.dropped,
+            embeddings=sifted.embeddings,
+            batch=self._loop.settings.batch,
+            planned=self._loop.planned_mix,
+            left_out=self._loop.material.left_out,
+            seeds=self._loop.material.seeds_digest,
+            encoder=self._encoder,
+            seed=self.round.seed,
+        )
+        return sifted.model_copy(
+            update={
+                "kept": checked.kept,
+                "dropped": checked.dropped,
+                "counts": (*sifted.counts, *checked.counts),
+                "batch": checked,
+            }
+        )
 
     def replay(self, sifted: Sifted) -> Replayed | None:
         """Draw from the pool; None where there is nothing to draw, as in the first round."""

@@ -69,6 +69,15 @@ class FunnelContext:
             del self._known[text]
         return np.stack([found[text] for text in texts])
 
+    @property
+    def encodes(self) -> bool:
+        """Whether there is an encoder."""
+        return self._encode is not None
+
+    def remembered(self, text: str) -> Array | None:
+        """The embedding of `text` (d,) if it was asked for and is not forgotten; it is not encoded now."""
+        return self._known.get(text)
+
     def texts_only(self) -> "FunnelContext":
         """The same without models, light enough to be sent to another process."""
         return FunnelContext(None, self.seeds, self.held_out)
