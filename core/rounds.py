@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from .artifacts import Artifact
 from .evaluation.gate import Decision, SuiteFigures
+from .people.deciding import PeopleReviewed
 from .pool.log import Line
 from .quality.funnel import FilterCount
 from .quality.review.opening import Reviewed
@@ -82,6 +85,16 @@ class Sifted(Setting):
     examples: dict[str, tuple[str, ...]]  # reason → a few texts
     seconds: float
     reviewed: Reviewed = Reviewed()
+    people: PeopleReviewed | None = None  # None where nobody was asked
+
+
+class ReviewedSamples(Setting):
+    """What people's review left of what the funnel kept."""
+
+    kept: Artifact
+    dropped: Artifact
+    examples: dict[str, tuple[str, ...]]
+    people: PeopleReviewed
 
 
 class Replayed(Setting):
@@ -145,6 +158,7 @@ class Report(Setting):
     gate: dict[str, Any]
     replay: dict[str, Any]
     pool: dict[str, Any]
+    review: dict[str, Any] = Field({})  # empty where nobody was asked
 
 
 def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
@@ -233,6 +247,7 @@ def build_report(
         gate={"alpha": decision.alpha, "look": decision.look},
         replay=replay_summary(round_, replayed),
         pool=pool.model_dump(include={"version", "accepted", "marked", "excluded"}),
+        review=sifted.people.summary() if sifted.people else {},
     )
 
 

@@ -50,6 +50,7 @@ def record_round(
                 for name, figure in count.figures.items()
             },
             **{f"review.{name}": float(value) for name, value in sifted.reviewed.model_dump().items() if value},
+            **people_metrics(sifted),
             "train.samples": trained.training.samples,
             "train.tokens_per_second": trained.training.tokens_per_second,
             "train.seconds": trained.training.seconds,
@@ -136,6 +137,18 @@ def publish(site: Site, run_id: str, report: Report) -> None:
         description="What the funnel kept, and why the rest went",
     )
     create_link_artifact(report.mlflow["url"], link_text="The round in MLflow", key=f"{key}-mlflow")
+
+
+def people_metrics(sifted: Sifted) -> dict[str, float]:
+    """What people decided before the round trained, as metrics; nothing where nobody was asked."""
+    if (people := sifted.people) is None:
+        return {}
+    told = people.summary()
+    found = {name: float(told[name]) for name in ("asked", "decided", "accepted", "rejected", "corrected")}
+    if people.judge is not None:
+        figures = {"share": people.judge.share, "kappa": people.judge.kappa, "alpha": people.judge.alpha}
+        found |= {f"judge_{name}": value for name, value in figures.items() if value is not None}
+    return {f"people.{name}": value for name, value in found.items()}
 
 
 def _columns(rows: list[dict[str, Any]], *first: str) -> list[str]:

@@ -21,6 +21,7 @@ from .versions import Entry, Mark, View, category_of
 
 LOOKED_AT = 3  # entries for each one wanted: what else is there when some do not fit any more
 LOWEST, HIGHEST = 0.5, 1.5  # how much likelier a score makes a sample: three times at most
+BY_PEOPLE = ("feedback", "human")
 
 Load = Callable[[Iterable[Entry]], Iterable[Sample]]
 
@@ -53,7 +54,7 @@ class Replay(Setting):
         favour = _favour({entry.id: entry.scores[self.by] for entry in entries if self.by in entry.scores})
 
         def key(entry: Entry) -> tuple[float, str]:
-            middle = HIGHEST if entry.origin == "feedback" else 1.0  # a person's own words need no score
+            middle = HIGHEST if entry.origin in BY_PEOPLE else 1.0  # a person's own words need no score
             weight = favour.get(entry.id, middle) * 0.5 ** ((now - entry.ordinal) / self.half_life)
             return (-log(_uniform(seed, entry.id)) / max(weight, 1e-300), entry.id)
 
