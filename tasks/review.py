@@ -13,7 +13,7 @@ from ..core.people.desk import Asked, Decision, Desk, Taken, as_rows, known_befo
 from ..core.people.settings import PeopleReview
 from ..core.pool.sheet import pick, sheet_rows, write_sheet
 from ..core.quality.funnel import FilterCount
-from ..core.rounds import ReviewedSamples, Round, Sifted, Site
+from ..core.rounds import ReviewedSamples, Round, Sifted, Site, StepTime
 from ..core.steps import Step
 from .sift import examples_of
 from .steps import RETRIED, Steps, cached, recorded
@@ -32,7 +32,10 @@ def reviewed_by_people(steps: Steps, round_: Round, loop: Loop, sifted: Sifted) 
     if steps.from_here(STEP):
         desk.reopen()
     lay_sheet(site=site, round_=round_, desk=str(desk.folder), kept=sifted.kept, review=settings)
-    taken = desk.taken() or _taken(desk, settings, loop, round_)
+    taken = desk.taken()
+    if taken is None:
+        taken = _taken(desk, settings, loop, round_)
+        steps.times["people"] = StepTime(seconds=taken.seconds, cache="miss")
     done: ReviewedSamples = steps.run(
         decide_rows,
         kept=sifted.kept,
@@ -74,6 +77,7 @@ def lay_sheet(site: Site, round_: Round, desk: str, kept: Artifact, review: Peop
         for name in ("sheet.csv", "sheet.jsonl"):
             write_sheet(place.folder / name, as_rows(asked))
         place.lay(asked)
+    place.touch()
     key = round_.loop.lower().replace("_", "-")
     create_table_artifact(as_rows(asked), key=f"{key}-review", description="Rows for people to decide on")
     note = f"# {len(asked.rows)} rows of round `{round_.id}` for people\n\n{how_to_answer(place, site, review)}"

@@ -31,7 +31,7 @@ from ..core.rounds import Site
 POLL = 2.0  # seconds between two looks at the desk and at the page
 
 
-def wait_for_people(desk: Desk, settings: PeopleReview, loop: Loop, site: Site) -> str:
+def wait_for_people(desk: Desk, settings: PeopleReview, loop: Loop, site: Site, poll: float = POLL) -> str:
     """Wait until every row is decided or somebody says that the rest stays as it is; returns what ended it.
 
     `there` when nothing was left to wait for, else `sheet`, `form` or `timeout`. The clock of the longest wait begins
@@ -39,7 +39,7 @@ def wait_for_people(desk: Desk, settings: PeopleReview, loop: Loop, site: Site) 
     """
     if not desk.left():
         return "there"
-    waiting = _Waiting(desk, loop, site, deadline=time.monotonic() + settings.seconds)
+    waiting = _Waiting(desk, loop, site, time.monotonic() + settings.seconds, poll)
     waiting.announce(settings)
     while (ended := waiting.once()) != "timeout":
         if not desk.left():
@@ -76,11 +76,12 @@ def import_command(desk: Desk, site: Site) -> str:
 class _Waiting:
     """One wait, which may be several pauses: a form that leaves rows undecided is followed by one with the rest."""
 
-    def __init__(self, desk: Desk, loop: Loop, site: Site, deadline: float) -> None:
+    def __init__(self, desk: Desk, loop: Loop, site: Site, deadline: float, poll: float) -> None:
         self._desk = desk
         self._loop = loop
         self._site = site
         self._deadline = deadline
+        self._poll = poll
         self._problems: list[str] = []
         context = FlowRunContext.get()
         if context is None or context.flow_run is None:
@@ -126,7 +127,7 @@ class _Waiting:
                 elif (left := self._deadline - time.monotonic()) <= 0:
                     ended = self._resume(client, "timeout")
                 else:
-                    time.sleep(min(POLL, left))
+                    time.sleep(min(self._poll, left))
         if ended == "form":
             given: Any = form.load(keys, flow_run_id=self._run)
             self._take_form(asked, given)

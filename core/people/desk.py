@@ -108,6 +108,10 @@ class Desk:
         """Open the desk: from now on decisions can be given."""
         write_text(self.folder / "asked.json", asked.model_dump_json())
 
+    def touch(self) -> None:
+        """A round works at this desk: it is the latest now."""
+        os.utime(self.folder / "asked.json")
+
     def give(self, rows: Iterable[Decision], rest: bool = False) -> None:
         """Add decisions. What is empty changes nothing; a later word of the same reviewer counts before an earlier."""
         at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds")
@@ -206,11 +210,11 @@ def desks_of(home: Path, loop: str, round_id: str = "") -> list[Desk]:
 
 
 def desk_with(home: Path, loop: str, ids: Sequence[str]) -> Desk | None:
-    """The latest desk whose round has not ended and that holds all of `ids`."""
+    """The latest desk that holds all of `ids`; None when its round has ended, or there is none: ask the pool then."""
     for desk in desks_of(home, loop):
         asked = desk.asked()
-        if asked and ids and not desk.concluded and set(ids) <= set(asked.ids):
-            return desk
+        if asked and ids and set(ids) <= set(asked.ids):
+            return None if desk.concluded else desk
     return None
 
 

@@ -73,8 +73,10 @@ def test_uncertainty_lies_between_certain_and_even(weights: list[float], by: Any
 def test_what_the_labelled_rows_tell_least_about_comes_first(desk: Desk) -> None:
     texts = [CLEAR, UNSURE, "line down modem red since noon"]
     found = desk.queue(texts)
-    assert [row["text"] for row in found.rows][0] == UNSURE
-    assert [row["uncertainty"] for row in found.rows] == sorted((row["uncertainty"] for row in found.rows), reverse=True)
+    assert found.rows[0]["text"] == UNSURE
+    assert [row["uncertainty"] for row in found.rows] == sorted(
+        (row["uncertainty"] for row in found.rows), reverse=True
+    )
     assert {row["text"]: row["suggested"] for row in found.rows}[CLEAR] == "bill"
 
 
@@ -86,7 +88,15 @@ def test_fifty_rows_are_fifty_questions(desk: Desk) -> None:
 
 def test_what_is_known_held_out_or_unreadable_is_passed_over_and_counted(desk: Desk) -> None:
     conclude(desk.pool, 0, [sample("the pool knows this text", "wifi")])
-    texts = [SEEDS[0]["text"].upper(), rows(1, start=100)[0]["text"], "The pool knows this text!", "  ", ["no text"], UNSURE, UNSURE]
+    texts = [
+        SEEDS[0]["text"].upper(),
+        rows(1, start=100)[0]["text"],
+        "The pool knows this text!",
+        "  ",
+        ["no text"],
+        UNSURE,
+        UNSURE,
+    ]
     traffic, model, told = desk.told(texts)
     found = queue_of(told, model.labels, 10, "margin", 0.9)
     assert [row["text"] for row in found.rows] == [UNSURE]
@@ -162,7 +172,11 @@ def test_people_have_the_last_word_on_a_label(desk: Desk, tmp_path: Path) -> Non
     ("row", "error", "says"),
     [
         ({"label": "wify"}, DataError, "q.jsonl:1: unknown label `wify`; did you mean `wifi`?"),
-        ({"label": "wifi", "text": rows(1, start=100)[0]["text"].upper()}, LeakError, "q.jsonl:1: this text is held out"),
+        (
+            {"label": "wifi", "text": rows(1, start=100)[0]["text"].upper()},
+            LeakError,
+            "q.jsonl:1: this text is held out",
+        ),
         ({"label": "wifi", "text": " "}, DataError, "q.jsonl:1: `text` is missing or empty"),
     ],
 )
