@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,9 +41,9 @@ class Traffic:
 
     def __init__(self, path: Path, loop: Loop, view: View, pool: Pool) -> None:
         self._file = SourceFile(path)
-        self._known = dict.fromkeys((normalised(text) for text in loop.present.held_out), "held out")
-        self._known |= dict.fromkeys((normalised(sample.prompt) for sample in pool.samples(view.accepted)), "labelled")
-        self._known |= dict.fromkeys((normalised(seed.text) for seed in loop.seeds), "labelled")
+        self._known = dict.fromkeys(map(_key, loop.present.held_out), "held out")
+        self._known |= dict.fromkeys((_key(sample.prompt) for sample in pool.samples(view.accepted)), "labelled")
+        self._known |= dict.fromkeys((_key(seed.text) for seed in loop.seeds), "labelled")
         self.counts: Counter[str] = Counter()
 
     def told_by(self, model: NearestMean, embed: Encode) -> Iterator[Told]:
@@ -61,9 +62,9 @@ class Traffic:
                 yield Told(texts, vectors, model.probabilities(vectors))
 
     def _passed_over(self, text: str) -> str | None:
-        key = normalised(text)
-        if not key:
+        if not normalised(text):
             return "empty"
+        key = _key(text)
         reason = self._known.get(key)
         self._known.setdefault(key, "said before")
         return reason
@@ -87,3 +88,8 @@ def model_of(loop: Loop, view: View, pool: Pool, embed: Encode) -> NearestMean:
     rows += [(one.prompt, one.label or "", one.origin in BY_PEOPLE) for one in pool.samples(entries)]
     texts, labels, vouched = zip(*rows, strict=True)
     return fit_nearest_mean(embed(texts), labels, vouched)
+
+
+def _key(text: str) -> bytes:
+    """Equal for texts that are equal but for case and spacing; short, as there may be many."""
+    return blake2b(normalised(text).encode("utf-8", "surrogatepass"), digest_size=8).digest()
