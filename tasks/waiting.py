@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.responses import SetStateStatus
@@ -117,7 +118,12 @@ class _Waiting:
             keys = self._pause(client, form)
             ended = ""
             while not ended:
-                state = client.read_flow_run(self._run).state
+                try:
+                    state = client.read_flow_run(self._run).state
+                except httpx.TransportError:  # a page that is away for a while is no reason to end a long wait
+                    time.sleep(self._poll)
+                    self._require_time()
+                    continue
                 if state is not None and state.is_running():
                     ended = "form"
                 elif state is None or not state.is_paused():
@@ -132,6 +138,10 @@ class _Waiting:
             given: Any = form.load(keys, flow_run_id=self._run)
             self._take_form(asked, given)
         return ended
+
+    def _require_time(self) -> None:
+        if time.monotonic() >= self._deadline:
+            raise DependencyError("Prefect's server does not answer, and the time of the review is up; start it again")
 
     def _pause(self, client: SyncPrefectClient, form: type[RunInput]) -> Keyset:
         # without a time limit of Prefect's own, after which its server would fail the run before it could go on
