@@ -25,6 +25,7 @@ from .generation.tasks import AnyTask
 from .generation.writing import Writing
 from .labelled import refuse_leaks
 from .models.store import ModelFiles, ModelStore
+from .people.settings import PeopleReview
 from .pool.fitting import Present
 from .pool.replay import Replay
 from .prompts import Template, load_template
@@ -66,10 +67,17 @@ class LoopSettings(Setting):
     suites: dict[str, SuiteSettings] = Field(min_length=1, description="name → fixed benchmark set")
     generate: Generation = Field(Generation(), description="how samples are written")
     funnel: Funnel = Field(Funnel(), description="what is thrown away")
+    review: PeopleReview = Field(PeopleReview(), description="whether people look at rows before the round trains")
     batch: Batch = Field(Batch(), description="how what is kept is looked at as a whole, and corrected")
     replay: Replay = Field(Replay(), description="which samples of earlier rounds are trained on again")
     train: Training = Field(Training(), description="how the adapter is trained")
     gate: GateSettings = Field(GateSettings(), description="when a candidate is better")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the settings makes a round what it is: how long people may take does not."""
+        told = self.model_dump(mode="json", exclude={"review": {"wait", "on_timeout"}})
+        return told if self.review.mode != "off" else {name: one for name, one in told.items() if name != "review"}
 
     def teachers(self, role: Role) -> tuple[Teacher, ...]:
         """The teachers of one role, in their order."""
@@ -237,7 +245,7 @@ class Loop:
         """Names the loop's content: settings, material, rehearsal, suites and the prompts of reviewers."""
         return digest_of(
             {
-                "settings": self.settings.model_dump(mode="json"),
+                "settings": self.settings.identity,
                 "material": self.material.digest,
                 "rehearsal": self.rehearsal_digest,
                 "suites": {name: suite.digest for name, suite in self.suites.items()},

@@ -7,6 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from .pool.agreement import JudgeAgreement
 from .quality.batch.findings import COLUMNS as BATCH_COLUMNS
 from .quality.batch.findings import rows as batch_rows
 from .quality.batch.findings import summary
@@ -152,19 +153,35 @@ def _cost(asked: dict[str, Any]) -> str:
 
 
 def review_sentences(report: Report) -> list[str]:
-    """What judges and verifiers did, where any was asked, and every remark of a filter."""
+    """What judges, verifiers and people did, where any was asked, and every remark of a filter."""
     reviewed: dict[str, Any] | None = report.funnel.get("reviewed")
     if reviewed is None:
-        return []
+        return people_sentences(report)
     if not any("asked" in figures for figures in report.funnel["figures"].values()):
-        return list(report.funnel["notes"])
+        return [*report.funnel["notes"], *people_sentences(report)]
     said = f"Judges and verifiers answered {reviewed['calls']:,} calls"
     if reviewed["reused"]:
         said += f"; {reviewed['reused']:,} more replies were there already"
     said += _cost(reviewed)
     alphas = {name: figures["alpha"] for name, figures in report.funnel["figures"].items() if "alpha" in figures}
     agreed = [f"the judges of `{name}` agree at α = {alpha:.2f}" for name, alpha in alphas.items()]
-    return ["; ".join([said, *agreed]) + ".", *report.funnel["notes"]]
+    return ["; ".join([said, *agreed]) + ".", *report.funnel["notes"], *people_sentences(report)]
+
+
+def people_sentences(report: Report) -> list[str]:
+    """What people decided before the round trained, and how far they agree; nothing where nobody was asked."""
+    review = report.review
+    if not review:
+        return []
+    done = ", ".join(f"{review[name]} {name}" for name in ("accepted", "rejected", "corrected", "undecided"))
+    sentences = [f"People decided on {review['decided']} of {review['asked']} rows: {done}."]
+    for pair in review["agreement"]:
+        kappa = "not defined" if pair["kappa"] is None else f"{pair['kappa']:.2f}"
+        both = f"{pair['one'] or 'somebody'} and {pair['other'] or 'somebody'}"
+        sentences.append(f"{both} agree on {pair['share']:.0%} of {pair['rows']} rows; Cohen's κ {kappa}.")
+    if review["judge"]:
+        sentences.append(JudgeAgreement.model_validate(review["judge"]).sentence)
+    return sentences
 
 
 def _review_lines(report: Report) -> str:

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from .artifacts import Artifact
 from .evaluation.gate import Decision, SuiteFigures
+from .people.deciding import PeopleReviewed
 from .pool.log import Line
 from .quality.batch.findings import BatchReport
 from .quality.funnel import FilterCount
@@ -94,7 +97,17 @@ class Sifted(Setting):
     seconds: float
     reviewed: Reviewed = Reviewed()
     embeddings: Artifact | None = None  # of seeds and kept, as far as filters made them
+    people: PeopleReviewed | None = None  # None where nobody was asked
     batch: Checked | None = None
+
+
+class ReviewedSamples(Setting):
+    """What people's review left of what the funnel kept."""
+
+    kept: Artifact
+    dropped: Artifact
+    examples: dict[str, tuple[str, ...]]
+    people: PeopleReviewed
 
 
 class Replayed(Setting):
@@ -158,6 +171,7 @@ class Report(Setting):
     gate: dict[str, Any]
     replay: dict[str, Any]
     pool: dict[str, Any]
+    review: dict[str, Any] = Field({})  # empty where nobody was asked
     batch: BatchReport | None = None
 
 
@@ -247,6 +261,7 @@ def build_report(
         gate={"alpha": decision.alpha, "look": decision.look},
         replay=replay_summary(round_, replayed),
         pool=pool.model_dump(include={"version", "accepted", "marked", "excluded"}),
+        review=sifted.people.summary() if sifted.people else {},
         batch=sifted.batch.report if sifted.batch else None,
     )
 

@@ -53,6 +53,7 @@ def record_round(
                 for name, figure in count.figures.items()
             },
             **{f"review.{name}": float(value) for name, value in sifted.reviewed.model_dump().items() if value},
+            **people_metrics(sifted),
             **(batch_metrics(sifted.batch.report) if sifted.batch else {}),
             "train.samples": trained.training.samples,
             "train.tokens_per_second": trained.training.tokens_per_second,
@@ -144,6 +145,18 @@ def publish(site: Site, run_id: str, report: Report) -> None:
         description="What the funnel kept, and why the rest went",
     )
     create_link_artifact(report.mlflow["url"], link_text="The round in MLflow", key=f"{key}-mlflow")
+
+
+def people_metrics(sifted: Sifted) -> dict[str, float]:
+    """What people decided before the round trained, as metrics; nothing where nobody was asked."""
+    if (people := sifted.people) is None:
+        return {}
+    told = people.summary()
+    found = {name: float(told[name]) for name in ("asked", "decided", "accepted", "rejected", "corrected")}
+    if people.judge is not None:
+        figures = {"share": people.judge.share, "kappa": people.judge.kappa, "alpha": people.judge.alpha}
+        found |= {f"judge_{name}": value for name, value in figures.items() if value is not None}
+    return {f"people.{name}": value for name, value in found.items()}
 
 
 def batch_metrics(batch: BatchReport) -> dict[str, float]:

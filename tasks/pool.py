@@ -1,16 +1,20 @@
 """Draw old samples from the loop's pool before training; take in the new ones after the verdict."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from prefect import task
 
 from ..core.artifacts import Artifact, ArtifactStore
 from ..core.loops import load_loop
+from ..core.people.deciding import PeopleReviewed
+from ..core.people.desk import Desk
 from ..core.pool.log import Line
 from ..core.pool.replay import Replay, draw
+from ..core.pool.reviewing import take_in_rows
 from ..core.pool.store import Pool
-from ..core.pool.versions import RoundFacts, Verdict
+from ..core.pool.versions import RoundFacts, Verdict, Version
 from ..core.quality.funnel import Funnel
 from ..core.rounds import Replayed, Round, Site
 from .steps import RETRIED, cached, recorded
@@ -52,8 +56,30 @@ def draw_replay(
 
 @task(**recorded("pool"), **RETRIED)
 def fill_pool(
-    site: Site, round_: Round, funnel: dict[str, Any], kept: Artifact, used: tuple[str, ...], verdict: Verdict
+    site: Site,
+    round_: Round,
+    funnel: dict[str, Any],
+    kept: Artifact,
+    used: tuple[str, ...],
+    verdict: Verdict,
+    people: PeopleReviewed | None = None,
 ) -> Line:
-    """Accept what a promoted round kept, mark what another did. Doing it twice changes nothing."""
+    """Accept what a promoted round kept, mark what another did. Doing it twice changes nothing.
+
+    What `people` turned down stays out for ever; what they vouch for is accepted whatever the verdict, also where they
+    said so while the round trained.
+    """
     facts = RoundFacts(round=round_.id, seed=round_.seed, verdict=verdict, asked=round_.samples, funnel=funnel)
-    return Pool(site.home, round_.loop).conclude_round(facts, kept, used, drawn=round_.pool)
+    pool = Pool(site.home, round_.loop)
+    line = pool.conclude_round(facts, kept, used, drawn=round_.pool, excluded=people.excluded if people else {})
+    if people is None:
+        return line
+    if people.vouched:
+        change = Version(marks=dict.fromkeys(people.vouched))
+        line = pool.review(change, why=f"review of round {round_.id}") or line
+    desk = Desk(Path(people.sheet).parent)
+    if not desk.concluded:
+        if late := desk.late():
+            line = take_in_rows(pool, site.loop, [row.decided for row in late], desk.sheet).line or line
+        desk.conclude()
+    return line

@@ -73,7 +73,7 @@ def filter_samples(
         dropped=store.write_samples(dropped),
         counts=tuple(counts),
         cells=dict(Counter(cell_of(sample.controls) for sample in kept)),
-        examples=_examples(dropped),
+        examples=examples_of(dropped),
         seconds=time.perf_counter() - started,
         reviewed=opened.reviewed,
         embeddings=store.write_bytes(packed(texts_to_remember(loop, kept), context), ".npy"),
@@ -98,7 +98,8 @@ def _with_remarks(sample: Sample, remarks: Mapping[str, Sequence[str]]) -> Sampl
     return sample.model_copy(update={"controls": controls})
 
 
-def _examples(dropped: Sequence[Sample]) -> dict[str, tuple[str, ...]]:
+def examples_of(dropped: Sequence[Sample]) -> dict[str, tuple[str, ...]]:
+    """A few texts for each reason, with personal data masked."""
     texts: dict[str, list[str]] = defaultdict(list)
     for sample in dropped:
         if len(texts[sample.reject_reason or ""]) < SHOWN:

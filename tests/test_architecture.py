@@ -19,6 +19,7 @@ LAYERS = (
     "cli_filter",
     "cli_generate",
     "cli_pool",
+    "cli_label",
     "cli_review",
     "cli",
     "__main__",

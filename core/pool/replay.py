@@ -19,6 +19,7 @@ from .fitting import Present
 from .versions import Entry, Mark, View, category_of
 
 LOOKED_AT = 3  # entries for each one wanted: what else is there when some do not fit any more
+BY_PEOPLE = ("feedback", "human")
 
 Load = Callable[[Iterable[Entry]], Iterable[Sample]]
 
@@ -51,7 +52,7 @@ class Replay(Setting):
         favoured = favour({entry.id: entry.scores[self.by] for entry in entries if self.by in entry.scores})
 
         def key(entry: Entry) -> tuple[float, str]:
-            middle = HIGHEST if entry.origin == "feedback" else 1.0  # a person's own words need no score
+            middle = HIGHEST if entry.origin in BY_PEOPLE else 1.0  # a person's own words need no score
             weight = favoured.get(entry.id, middle) * 0.5 ** ((now - entry.ordinal) / self.half_life)
             return (sort_key(seed, entry.id, weight), entry.id)
 
