@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .core.quality.files.run import Filtered
     from .core.quality.filters import FunnelContext
     from .core.quality.funnel import Funnel
+    from .core.quality.scores.models import Models
 
 ENCODER = "all-minilm-l6-v2"
 console = Console(stderr=True, highlight=False)
@@ -35,6 +36,7 @@ def filter_(
     holdout: Annotated[list[Path] | None, typer.Option(help="Rows that are measured on; repeat.")] = None,
     encoder: Annotated[str, typer.Option(help="Encoder of the filters that need one: a name or a folder.")] = ENCODER,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes. The cores of this machine.")] = None,
+    scores: Annotated[bool, typer.Option("--scores", help="Write scores beside the kept rows too.")] = False,
     examples: Annotated[int, typer.Option(min=0, help="Texts to show for each reason, masked.")] = 1,
     report: Annotated[Path | None, typer.Option(help="Write the figures to this file as JSON.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the funnel in this file, .svg or .html.")] = None,
@@ -55,11 +57,13 @@ def filter_(
     if picture is not None:
         check_ending(picture)
     funnel = _funnel(config, seeds is not None)
-    context = _context(funnel, seeds, holdout or [], encoder)
     processes = processes_for(source, workers)
     with _clearing_up(), _watching() as progress:
+        context = _context(funnel, source, seeds, holdout or [], encoder, progress)
         each = in_processes(processes) if processes > 1 else map
-        result = filter_file(source, out, funnel, context, each=each, progress=progress, examples=examples)
+        result = filter_file(
+            source, out, funnel, context, each=each, progress=progress, examples=examples, with_scores=scores
+        )
     if picture is not None:
         write_picture(picture, result, f"{source.name}: {result.kept:,} of {result.rows:,} rows kept")
     if report is not None:
@@ -85,8 +89,10 @@ def _funnel(config: Path | None, with_seeds: bool) -> "Funnel":
     return parse(Funnel, settings, str(config))
 
 
-def _context(funnel: "Funnel", seeds: Path | None, holdout: list[Path], encoder: str) -> "FunnelContext":
-    """What the filters look at; the encoder is loaded only for one that needs it."""
+def _context(
+    funnel: "Funnel", source: Path, seeds: Path | None, holdout: list[Path], encoder: str, progress: "Progress"
+) -> "FunnelContext":
+    """What the filters look at; the encoder is loaded only for one that needs it, other models when they are used."""
     from .core.quality.files.run import needs
     from .core.quality.files.source import read_all
     from .core.quality.filters import FunnelContext
@@ -100,19 +106,44 @@ def _context(funnel: "Funnel", seeds: Path | None, holdout: list[Path], encoder:
         )
     known = [(sample.prompt, sample.label or "") for sample in read_all(seeds)] if seeds is not None else []
     held_out = [sample.prompt for path in holdout for sample in read_all(path)]
-    return FunnelContext(_encoder(encoder, needed["encoder"]) if "encoder" in needed else None, known, held_out)
+    encode = _encoder(encoder, needed["encoder"], progress) if "encoder" in needed else None
+    models = _models(funnel, source, encoder, encode, progress) if "models" in needed else None
+    return FunnelContext(encode, known, held_out, models=models)
 
 
-def _encoder(name: str, asked_by: str) -> "Encode":
+def _encoder(name: str, asked_by: str, progress: "Progress") -> "Encode":
     from .core.models.encoder import Encoder
     from .core.models.store import ModelStore
 
     try:
-        with _watching() as progress:
-            return Encoder.load(ModelStore().get(name, progress))
+        return Encoder.load(ModelStore().get(name, progress))
     except ModelError as error:
         hint = f"`wheelwork models pull {ENCODER}` fetches one where there is a network, --encoder takes a folder"
         raise ModelError(f"the filter `{asked_by}` needs an encoder: {error} ({hint})") from None
+
+
+def _models(funnel: "Funnel", source: Path, encoder: str, encode: "Encode | None", progress: "Progress") -> "Models":
+    """The models that filters score with. Each must be there before any row is read, as must each preference head."""
+    from .core.models.store import ModelStore
+    from .core.quality.scores.models import Models, found_alone
+    from .core.quality.scores.preference import fitting_head
+
+    @contextmanager
+    def showing(what: str, total: int) -> Iterator[Callable[[float], object]]:
+        yield lambda done: progress(what, int(done), total)
+
+    find = found_alone(lambda name: ModelStore().get(name, progress), encoder)
+    models = Models(find, images=source.parent, showing=showing)
+    for judge in funnel.filters:
+        for name in getattr(judge, "scored_by", ()):
+            try:
+                models.find(name)
+            except ModelError as error:
+                raise ModelError(f"the filter `{judge.kind}` needs a model: {error}") from None
+    if encode is not None:
+        for path in funnel.files:
+            fitting_head(models.folder / path, encode.fingerprint)
+    return models
 
 
 @contextmanager
@@ -156,6 +187,12 @@ def _show(result: "Filtered", source: Path, out: Path) -> None:
         speed = f"{count.rows_in / count.seconds:,.0f}" if count.seconds else "–"
         table.add_row(count.filter, f"{count.rows_in:,}", f"{count.rows_out:,}", f"{count.seconds:.1f}", speed, reasons)
     print_(table)
+    for count in result.filters:
+        if count.figures:
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in count.figures.items())
+            print_(f"{count.filter}: {shown}", markup=False)
+        for note in count.notes:
+            print_(note, markup=False, style="yellow")
     for reason, texts in result.examples.items():
         for text in texts:
             print_(f"[dim]{escape(reason)}:[/] {escape(text)}")

@@ -60,10 +60,11 @@ def generate(
     from .core.rows import kind_of
 
     kind_of(out)
+    keep_cut = False
     if (loop is None) == (task is None) and augment is None:
         raise ConfigError("give either a LOOP or --task; `wheelwork generate --help` shows both")
     if loop is not None:
-        material, teachers = _of_loop(loop, n)
+        material, teachers, keep_cut = _of_loop(loop, n)
     else:
         options = {
             "kind": task or "qa",
@@ -86,13 +87,21 @@ def generate(
             language,
         )
     if augment is not None:
-        _run("augment", out, teachers, material, lambda teaching: _vary(augment, material, teaching, language, seed))
+        _run(
+            "augment",
+            out,
+            teachers,
+            material,
+            lambda teaching: _vary(augment, material, teaching, language, seed),
+            keep_cut,
+        )
     else:
         wanted = quotas(material.settings.samples, list(material.categories), material.settings)
-        _run("generate", out, teachers, material, lambda teaching: _write(material, teaching, wanted, seed))
+        _run("generate", out, teachers, material, lambda teaching: _write(material, teaching, wanted, seed), keep_cut)
 
 
-def _of_loop(ref: str, n: int | None) -> "tuple[Material, Teachers]":
+def _of_loop(ref: str, n: int | None) -> "tuple[Material, Teachers, bool]":
+    """Material and teachers of a loop, and whether its funnel keeps what the token limit cut."""
     from .core.loops import Overrides, load_loop
     from .core.pool.lookup import find_pool
     from .core.teaching import Teachers, unresolved
@@ -105,7 +114,9 @@ def _of_loop(ref: str, n: int | None) -> "tuple[Material, Teachers]":
 
         prepare(home())
         from .blocks.teacher import resolve_block as resolve
-    return loop.material, Teachers(loop.settings.teachers("writer"), loop.embedded, loop.engine_for, resolve)
+    teachers = Teachers(loop.settings.teachers("writer"), loop.embedded, loop.engine_for, resolve)
+    keep_cut = all(getattr(judge, "allow_cut", True) for judge in loop.settings.funnel.filters)
+    return loop.material, teachers, keep_cut
 
 
 def _of_options(
@@ -150,14 +161,14 @@ def _vary(
     labelled = [(parent.prompt, parent.label) for parent in parents if parent.label]
     encoder = Encoder.load(ModelStore().get(ENCODER))
     source = f"teacher:{teaching.chat.fingerprint[:16]}"
-    extra = extra_children(parents, settings, material.settings.quotas)
+    extra = extra_children(parents, settings, material.settings.quotas, encoder)
     stream = augment(
         parents, settings, teaching.chat, encoder, seeds=labelled, language=language, extra=extra, source=source
     )
     return stream, sum(1 for parent in parents for _ in wishes(parent, settings, extra.get(parent.id, 0)))
 
 
-def _run(what: str, out: Path, teachers: "Teachers", material: "Material", start: Any) -> None:
+def _run(what: str, out: Path, teachers: "Teachers", material: "Material", start: Any, keep_cut: bool) -> None:
     """Open the teachers, stream their rows to the files, and say what came of it."""
     from .core.generation.fill import Rows
     from .core.generation.standalone import write_file
@@ -169,7 +180,7 @@ def _run(what: str, out: Path, teachers: "Teachers", material: "Material", start
             teaching = teachers.open(home() / "cache", material.settings.budget, stack)
         stream, total = start(teaching)
         advance = stack.enter_context(showing(what, total, lambda: teaching.cost))
-        outcome = write_file(Rows(stream, teaching.chat, advance), out)
+        outcome = write_file(Rows(stream, teaching.chat, advance), out, keep_cut=keep_cut)
     seconds, chat = time.perf_counter() - began, teaching.chat
     console.print(f"{out}: {outcome.made} samples in {seconds:.1f} s; {chat.calls} calls, {chat.hits} replies reused")
     if teaching.cost:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from .core.pool.log import Line
 
 out = Console(highlight=False, soft_wrap=True)
-review_app = typer.Typer(help="What people look at: sheets out, decisions and labels in.", no_args_is_help=True)
+review_app = typer.Typer(
+    help="What people look at: sheets out, decisions and labels in; and what they prefer.", no_args_is_help=True
+)
 review_app.command()(queue)
 review_app.command()(pseudo)
 
@@ -124,3 +126,32 @@ def _say_line(line: "Line | None") -> None:
     else:
         version = (line.version or "")[:12]
         out.print(f"The pool is at {version}: {line.accepted} accepted, {line.excluded} excluded.")
+
+
+@review_app.command("preference")
+def preference(
+    pairs: Annotated[
+        Path, typer.Argument(metavar="PAIRS", help="Rows {prompt, chosen, rejected}, of any kind of file.")
+    ],
+    to: Annotated[Path, typer.Option("--out", help="File to write: the head, as JSON.")],
+    encoder: Annotated[
+        str, typer.Option(help="The model whose embeddings are looked at: a name or a folder.")
+    ] = "all-minilm-l6-v2",
+    l2: Annotated[float, typer.Option(min=1e-6, max=1e6, help="Strength of the penalty on large weights.")] = 1.0,
+) -> None:
+    """Learn from pairs of answers what people prefer, for the filter `preference`."""
+    from .core.models.encoder import Encoder
+    from .core.models.store import ModelStore
+    from .core.quality.scores.head import fit_preference, read_pairs, write_head
+
+    if pairs.resolve() == to.resolve():
+        raise ConfigError(f"{to}: this would be written over the pairs; give another name")
+    rows = list(read_pairs(pairs))
+    head = fit_preference(rows, Encoder.load(ModelStore().get(encoder)), l2=l2)
+    write_head(to, head)
+    held = head.held_out
+    out.print(f"{to}: fitted on {head.pairs} pairs of {head.prompts} prompts.")
+    out.print(f"Right about {held.accuracy:.0%} of pairs that it did not see [95%: {held.low:.0%} to {held.high:.0%}].")
+    if held.low <= 0.5:
+        out.print("That may be chance: do not drop rows by it; bring more pairs, or another --encoder.", style="yellow")
+    out.print(f"Then, in a funnel: {{ kind: preference, head: {to} }}")

@@ -24,6 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from wheelwork.core.chat.messages import Reply
+from wheelwork.core.chat.openai import OpenAIChat
+from wheelwork.core.chat.transport import Sent
+from wheelwork.core.chat.wire import Wire
 from wheelwork.core.generation.fill import Rows, fill_orders
 from wheelwork.core.generation.material import Material
 from wheelwork.core.generation.planning import Generation, quotas
@@ -41,10 +44,12 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--engine", action="store_true", help="the embedded engine against itself without us")
     options.add_argument("--child", nargs=4, metavar=("URL", "ROWS", "PARALLEL", "FOLDER"), help=argparse.SUPPRESS)
+    options.add_argument("--sockets", action="store_true", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.child:
         url, rows, parallel, folder = chosen.child
-        print(json.dumps(_client(url, int(rows), int(parallel), Path(folder))))
+        client = _sockets if chosen.sockets else _client
+        print(json.dumps(client(url, int(rows), int(parallel), Path(folder))))
         return
     figures = _engine() if chosen.engine else [*_planning(), *_throughput(), *_latency(), *_faults(), *_memory()]
     publish("generation-engine" if chosen.engine else "generation", figures)
@@ -64,12 +69,20 @@ def _planning() -> list[Figure]:
 
 
 def _throughput() -> list[Figure]:
-    runs = [run({}, 8000, 64) for _ in range(REPEATS)]
+    runs, bare = [], []
+    for _ in range(REPEATS):
+        runs.append(run({}, 8000, 64))
+        bare.append(run({}, 8000, 64, "--sockets"))
+    shares = [100 * (r["rows"] / r["cpu"]) / (b["rows"] / b["cpu"]) for r, b in zip(runs, bare, strict=True)]
     return [
         *spread("instant mock, 64 parallel", "wheelwork", "calls", [r["rows"] / r["wall"] for r in runs], "1/s"),
         *spread(
             "instant mock, 64 parallel", "wheelwork", "per CPU second", [r["rows"] / r["cpu"] for r in runs], "1/s"
         ),
+        *spread(
+            "instant mock, 64 parallel", "plain sockets", "per CPU second", [r["rows"] / r["cpu"] for r in bare], "1/s"
+        ),
+        *spread("instant mock, 64 parallel", "wheelwork", "of plain sockets, per CPU second", shares, "%"),
     ]
 
 
@@ -96,11 +109,11 @@ def _memory() -> list[Figure]:
     return [Figure(f"{rows:,} rows", "wheelwork", "resident, largest", size, "MiB") for rows, size in sizes.items()]
 
 
-def run(manner: dict[str, float], rows: int, parallel: int) -> dict[str, Any]:
+def run(manner: dict[str, float], rows: int, parallel: int, *options: str) -> dict[str, Any]:
     """One generation in a process of its own against a mock of its own."""
     with mock(manner) as url, tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "wheelwork.benchmarks.generation", "--child", url, str(rows), str(parallel)]
-        done = subprocess.run([*command, folder], capture_output=True, text=True, check=True)
+        done = subprocess.run([*command, folder, *options], capture_output=True, text=True, check=True)
         import httpx
 
         stats = httpx.get(url.replace("/v1", "/stats"), trust_env=False).json()
@@ -143,6 +156,9 @@ def _client(url: str, rows: int, parallel: int, folder: Path) -> dict[str, Any]:
     asked = questions(url, rows, parallel)
     material = asked.material(None, "en")
     wanted = quotas(rows, list(material.categories), material.settings)
+    first = next(material.orders(wanted, choices=1, seed=0))
+    write_parquet(folder / "first.parquet", [material.writing.refused(first, "", "no_reply", origin="teacher")])
+    # so that what pyarrow loads once is there
     with ExitStack() as stack:
         teaching = asked.teachers().open(folder, material.settings.budget, stack)
         wall, cpu = time.perf_counter(), time.process_time()
@@ -153,6 +169,33 @@ def _client(url: str, rows: int, parallel: int, folder: Path) -> dict[str, Any]:
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     refused = sum(made.refused.values())
     return {"rows": made.count, "refused": refused, "wall": wall, "cpu": cpu, "resident": resident}
+
+
+def _sockets(url: str, rows: int, parallel: int, folder: Path) -> dict[str, Any]:
+    """The same requests posted over plain sockets and nothing done with the replies: what asyncio itself can do."""
+    pin(-1)
+    asked = questions(url, rows, parallel)
+    material = asked.material(None, "en")
+    endpoint = OpenAIChat(url, "mock", parallel=parallel)
+    wanted = quotas(rows, list(material.categories), material.settings)
+    orders = material.orders(wanted, choices=1, seed=0)
+    posts = [
+        Sent("POST", f"{url}/chat/completions", {}, endpoint.body(material.writing.request(order))) for order in orders
+    ]
+
+    async def post_all() -> None:
+        wire, left = Wire(60.0), iter(posts)
+
+        async def work() -> None:
+            for post in left:
+                assert (await wire(post)).status == 200
+
+        await asyncio.gather(*(work() for _ in range(parallel)))
+        await wire.aclose()
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    asyncio.run(post_all())
+    return {"rows": rows, "wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
 
 
 def _engine() -> list[Figure]:

@@ -168,6 +168,14 @@ class Tracking:
             previous = self._client.get_model_version(self.loop, version).tags.get("previous_champion")
             return self._fetched(self._client.get_model_version(self.loop, previous)) if previous else None
 
+    def champion_before_run(self, run_id: str) -> Champion | None:
+        """The adapter that is in production, or was when the run `run_id` promoted its own."""
+        with explained():
+            version = self._by_alias(CHAMPION)
+            if version is None or version.run_id != run_id:
+                return None if version is None else self._fetched(version)
+        return self.champion_before(str(version.version))
+
     def _fetched(self, version: ModelVersion) -> Champion:
         path = download(f"models:/{self.loop}/{version.version}", str(self._client.tracking_uri))
         return Champion(version=str(version.version), digest=version.tags["adapter_digest"], folder=path)

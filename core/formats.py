@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from .errors import DataError
 from .rows import Row, naming, not_empty, read_rows, write_rows
-from .samples import SCHEMA, Message, Origin, Role, Sample, has_sample_columns, is_unicode, read_parquet, to_row
+from .samples import SCHEMA, Message, Origin, Role, Sample, Turn, has_sample_columns, is_unicode, read_parquet, to_row
 from .text import in_words
 
 Format = Literal["messages", "sharegpt", "alpaca", "prompt_completion", "text_label"]
@@ -96,13 +96,21 @@ def layout_of(row: Mapping[str, Any], formats: Sequence[Format] = get_args(Forma
 
 
 def read_row(row: Row, layout: Layout, *, filled: bool = True) -> tuple[list[Message], str | None]:
-    """The turns and the label of `row`. Raises DataError for a value that is missing or no text.
+    """The messages and the label of `row`; see `read_turns`."""
+    turns, label = read_turns(row, layout, filled=filled)
+    return [Message(role=role, content=content) for role, content in turns], label
+
+
+def read_turns(row: Row, layout: Layout, *, filled: bool = True) -> tuple[list[Turn], str | None]:
+    """Who says what in `row`, and its label. Raises DataError for a value that is missing or no text.
 
     A `text` must say something unless `filled` is false.
     """
     format, columns = layout
     found = other_columns(row, format)
-    label, given, system = (_optional(row, found.get(name)) for name in ("label", "input", "system"))
+    label = given = system = None
+    if found:
+        label, given, system = (_optional(row, found.get(name)) for name in ("label", "input", "system"))
     if format == "messages":
         return _read_turns(row, columns["messages"], "role", "content", ROLES), label
     if format == "sharegpt":
@@ -114,15 +122,16 @@ def read_row(row: Row, layout: Layout, *, filled: bool = True) -> tuple[list[Mes
         question, answer = NEEDED[format]
         asked, answered = _text(row, columns[question]), _text(row, columns[answer]) if answer in columns else None
     asked = f"{asked}\n\n{given}" if given else asked
-    opening = [Message(role="system", content=system)] if system else []
-    closing = [] if answered is None else [Message(role="assistant", content=answered)]
-    return [*opening, Message(role="user", content=asked), *closing], label
+    turns: list[Turn] = [("system", system)] if system else []
+    turns.append(("user", asked))
+    if answered is not None:
+        turns.append(("assistant", answered))
+    return turns, label
 
 
 def other_columns(row: Row, format: Format) -> Columns:
     """The columns of `row` that the format may have: which they are may differ, as JSON leaves out what is empty."""
-    names = _folded(tuple(row))
-    return {name: names[name] for name in ALLOWED[format] if name in names}
+    return _others(tuple(row), format).copy()
 
 
 def read_samples(path: Path, *, task: str, system: str | None = None, origin: Origin = "import") -> Iterator[Sample]:
@@ -181,12 +190,19 @@ def _first_layout(path: Path, line: int, row: Row, formats: Sequence[Format] = g
         return layout_of(row, formats)
 
 
-@lru_cache(256)  # a file has the same columns in row after row
+# a file has the same columns in row after row
+@lru_cache(256)
+def _others(names: tuple[str, ...], format: Format) -> Columns:
+    known = _folded(names)
+    return {name: known[name] for name in ALLOWED[format] if name in known}
+
+
+@lru_cache(256)
 def _folded(names: tuple[str, ...]) -> Columns:
     return {name.strip().casefold(): name for name in reversed(names)}
 
 
-def _read_turns(row: Row, column: str, who: str, what: str, roles: Mapping[str, Role]) -> list[Message]:
+def _read_turns(row: Row, column: str, who: str, what: str, roles: Mapping[str, Role]) -> list[Turn]:
     turns = row.get(column)
     if isinstance(turns, str):  # a CSV field
         with suppress(ValueError, RecursionError):
@@ -195,17 +211,19 @@ def _read_turns(row: Row, column: str, who: str, what: str, roles: Mapping[str, 
         raise DataError(
             f"`{column}` must be a list of turns with `{who}` and `{what}`, found {in_words(turns)}; mend it"
         )
-    messages = []
+    read: list[Turn] = []
     for number, turn in enumerate(turns, 1):
         role = roles.get(str(turn.get(who)).lower()) if isinstance(turn, dict) else None
         if role is None:
             raise DataError(f"turn {number} of `{column}` must have a `{who}`, one of {', '.join(roles)}; mend it")
-        messages.append(Message(role=role, content=_text(turn, what)))
-    return messages
+        read.append((role, _text(turn, what)))
+    return read
 
 
 def _text(row: Row, column: str) -> str:
     value = row.get(column)
+    if isinstance(value, str) and value.isascii():  # the common case
+        return value
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)  # as a CSV would give it: the answer 4, the label 11
     if value is None:

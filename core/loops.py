@@ -14,6 +14,7 @@ from .engines.llamacpp import LlamaCpp
 from .engines.transformers import Transformers
 from .errors import ConfigError, DataError
 from .evaluation.gate import GateSettings
+from .evaluation.scorers import Item
 from .evaluation.suites import Suite, SuiteSettings, read_suite
 from .formats import LabelledText
 from .generation.example import Example
@@ -31,6 +32,7 @@ from .prompts import Template, load_template
 from .quality.funnel import Funnel
 from .quality.review.asking import TASK as REVIEW
 from .rows import read_rows
+from .samples import Message
 from .settings import Setting, parse, read_yaml
 from .teachers import EmbeddedTeacher, Role, Teacher, teachers_for
 from .text import nearest
@@ -180,6 +182,12 @@ class Loop:
     def writing(self) -> Writing:
         """The prompts of this loop, its own templates before the packaged ones."""
         return self.material.writing
+
+    def render(self, suite: Suite, item: Item) -> tuple[Message, ...]:
+        """What a model is asked for one item of a suite."""
+        if suite.settings.prompt == "task":
+            return self.writing().ask(item.prompt, item.history, self.material.passage_text(item.passages))
+        return (*item.history, Message(role="user", content=item.prompt))
 
     def _check_suite(self, suite: Suite, rehearsal: list[LabelledText]) -> None:
         held_out = [(line, item.prompt) for line, item in zip(suite.lines, suite.items, strict=True)]

@@ -26,6 +26,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import orjson
 import yaml
 from jinja2 import StrictUndefined, TemplateError, meta
 from jinja2.sandbox import SandboxedEnvironment
@@ -38,6 +39,7 @@ from .settings import Setting, parse
 
 HEAD = re.compile(r"\A---\n(?P<head>.*?)\n---\n(?P<body>.*)\Z", re.DOTALL)
 TURN = re.compile(r"^# (?P<role>system|user|assistant)[ \t]*(?:\n|\Z)", re.MULTILINE)
+REMEMBERED = 256  # renderings of one text
 # sandboxed: a loop's folder, templates and all, may come from somebody else
 _ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
 
@@ -71,7 +73,7 @@ class Template(Setting):
                 f"template `{self.head.name}`: {', '.join(sorted(wrong))} missing or not a variable of it"
             )
         try:
-            return tuple(Message(role=role, content=text.render(**values).strip()) for role, text in self._compiled)
+            return tuple(_message(role, text.fill(values)) for role, text in self._texts)
         except Exception as error:  # an expression in a template may raise anything, and it is the template's mistake
             raise ConfigError(f"template `{self.head.name}`: {error}") from error
 
@@ -84,7 +86,7 @@ class Template(Setting):
         """Whether the model goes on from an assistant's turn, instead of answering a user's."""
         return self.turns[-1][0] == "assistant"
 
-    @property
+    @cached_property
     def output_schema(self) -> dict[str, Any] | None:
         """JSON schema of the reply; None for plain text and labelled fields."""
         output = self.head.output
@@ -101,8 +103,36 @@ class Template(Setting):
         }
 
     @cached_property
-    def _compiled(self) -> list[tuple[Any, Any]]:
-        return [(role, _ENVIRONMENT.from_string(text)) for role, text in self.turns]
+    def _texts(self) -> "list[tuple[Any, _Text]]":
+        return [(role, _Text(text)) for role, text in self.turns]
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _message(role: Any, content: str) -> Message:
+    return Message(role=role, content=content)
+
+
+class _Text:
+    """One compiled text. System prompts, rules and what is trained on are alike row after row, so the last are kept."""
+
+    def __init__(self, text: str) -> None:
+        self._template = _ENVIRONMENT.from_string(text)
+        self._template.globals = dict(self._template.globals)  # a chain of mappings, which each rendering would copy
+        self._names = sorted(meta.find_undeclared_variables(_ENVIRONMENT.parse(text)))
+        self._rendered: dict[bytes, str] = {}
+
+    def fill(self, values: Mapping[str, Any]) -> str:
+        """The text with `values`, without outer spaces. Raises whatever an expression in it raises."""
+        try:
+            key = orjson.dumps({name: values[name] for name in self._names if name in values})
+        except TypeError:  # a value that is no JSON
+            return str(self._template.render(values)).strip()
+        if (known := self._rendered.get(key)) is None:
+            known = str(self._template.render(values)).strip()
+            if len(self._rendered) >= REMEMBERED:
+                self._rendered.clear()
+            self._rendered[key] = known
+        return known
 
 
 def parse_template(text: str, where: str) -> Template:
@@ -160,15 +190,15 @@ def load_phrases(language: str = "en", overrides: Path | None = None) -> dict[st
 def phrase(text: str, where: str, **values: Any) -> str:
     """One sentence with its variables filled in. Raises ConfigError naming `where`."""
     try:
-        return str(_compiled(text).render(**values)).strip()
+        return _compiled(text).fill(values)
     except Exception as error:
         raise ConfigError(f"{where}: {error}") from error
 
 
 @lru_cache(maxsize=512)
-def _compiled(text: str) -> Any:
+def _compiled(text: str) -> _Text:
     """A sentence stands in every row's prompt; compiling it each time took more than half of a call's time."""
-    return _ENVIRONMENT.from_string(text)
+    return _Text(text)
 
 
 def _text(relative: Path, overrides: Path | None, what: str) -> tuple[str, str]:

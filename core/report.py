@@ -138,25 +138,34 @@ def _teacher_sentence(report: Report) -> str:
     said = f"The teacher answered {teacher['calls']:,} calls in {teacher['seconds']:.0f} s"
     if teacher["reused"]:
         said += f"; {teacher['reused']:,} more replies were there already"
-    if teacher["cost"]:
-        said += f"; {teacher['prompt_tokens'] + teacher['completion_tokens']:,} tokens cost {teacher['cost']:.2f}"
-    return said + "."
+    return said + _cost(teacher) + "."
+
+
+def _cost(asked: dict[str, Any]) -> str:
+    """What calls cost, where they have a price; an endpoint that does not count tokens says 0 of them."""
+    tokens = asked["prompt_tokens"] + asked["completion_tokens"]
+    return f"; {f'{tokens:,} tokens' if tokens else 'they'} cost {asked['cost']:.2f}" if asked["cost"] else ""
 
 
 def review_sentences(report: Report) -> list[str]:
     """What judges, verifiers and people did, and every remark of a filter; nothing where none was asked."""
+    return [*_remarks(report), *people_sentences(report)]
+
+
+def _remarks(report: Report) -> list[str]:
+    """What judges and verifiers did, where any was asked, and every remark of a filter."""
     reviewed: dict[str, Any] | None = report.funnel.get("reviewed")
     if reviewed is None:
-        return people_sentences(report)
+        return []
+    if not any("asked" in figures for figures in report.funnel["figures"].values()):
+        return list(report.funnel["notes"])
     said = f"Judges and verifiers answered {reviewed['calls']:,} calls"
     if reviewed["reused"]:
         said += f"; {reviewed['reused']:,} more replies were there already"
-    if reviewed["cost"]:
-        tokens = reviewed["prompt_tokens"] + reviewed["completion_tokens"]  # 0 where an endpoint does not count
-        said += f"; {f'{tokens:,} tokens' if tokens else 'they'} cost {reviewed['cost']:.2f}"
+    said += _cost(reviewed)
     alphas = {name: figures["alpha"] for name, figures in report.funnel["figures"].items() if "alpha" in figures}
     agreed = [f"the judges of `{name}` agree at α = {alpha:.2f}" for name, alpha in alphas.items()]
-    return ["; ".join([said, *agreed]) + ".", *report.funnel["notes"], *people_sentences(report)]
+    return ["; ".join([said, *agreed]) + ".", *report.funnel["notes"]]
 
 
 def people_sentences(report: Report) -> list[str]:

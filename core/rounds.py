@@ -172,8 +172,8 @@ def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]
     asked = sum(wave.samples.rows for wave in waves)
     summary = {"generated": asked, "kept": sifted.kept.rows, "dropped": dict(dropped), "waves": len(waves)}
     figures = {count.filter: count.figures for count in sifted.counts if count.figures}
-    if figures:
-        notes = [note for count in sifted.counts for note in count.notes]
+    notes = [note for count in sifted.counts for note in count.notes]
+    if figures or notes:
         summary |= {"figures": figures, "notes": notes, "reviewed": sifted.reviewed.model_dump(mode="json")}
     return summary
 

@@ -1,7 +1,7 @@
 """Samples: one training example with where it came from, and the one parquet schema that every step shares."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -9,9 +9,9 @@ from typing import Annotated, Any, BinaryIO, Literal, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import AfterValidator, Field, FiniteFloat, ValidationError
+from pydantic import Field, FiniteFloat, StringConstraints, ValidationError
 
-from .digests import SHORT, digest_of
+from .digests import SHORT, quick_digest
 from .errors import DataError
 from .settings import Setting
 from .workspace import writing
@@ -25,10 +25,13 @@ Role = Literal["system", "user", "assistant", "tool"]
 Origin = Literal["seed", "teacher", "augmented", "feedback", "import", "human", "pseudo"]
 """`feedback` is a person's correction of a sample, `human` a text of the traffic that a person labelled, `pseudo` one
 whose label a classifier was sure of."""
+Turn = tuple[Role, str]  # who says what
 
 
 def is_unicode(text: str) -> bool:
     """Whether `text` can be written as UTF-8: JSON's `"\\ud83d"`, half an emoji, cannot."""
+    if text.isascii():  # which Python knows without looking
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -36,14 +39,9 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def _unicode(text: str) -> str:
-    # refused where it enters: parquet would stop a whole batch much later, without saying which row
-    if not is_unicode(text):
-        raise ValueError("text holds half a character (a lone surrogate)")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_unicode)]
+# refused where it enters: parquet would stop a whole batch much later, without saying which row. A limit, however
+# high, makes pydantic look at the text in Rust, and say that half an emoji is none
+Text = Annotated[str, StringConstraints(max_length=2**31)]
 
 
 class Message(Setting):
@@ -63,8 +61,12 @@ class Sample(Setting):
     source: Text = Field("", description="file and row, teacher, or document it came from")
     round: Text = Field("", description="the round that made it; empty for what the user brought")
     parent_id: Text | None = Field(None, description="id of the sample it was made from")
-    controls: dict[Text, Text] = Field({}, description="what the writer was asked for: category, difficulty, style …")
-    scores: dict[Text, FiniteFloat] = Field({}, description="what filters measured; unknown is absent, not zero")
+    controls: dict[Text, Text] = Field(
+        default_factory=dict, description="what the writer was asked for: category, difficulty, style …"
+    )
+    scores: dict[Text, FiniteFloat] = Field(
+        default_factory=dict, description="what filters measured; unknown is absent, not zero"
+    )
     label: Text | None = Field(None, min_length=1, description="the class, where the task has classes")
     weight: float = Field(1.0, gt=0, allow_inf_nan=False, description="how much it counts in training")
     reject_reason: Text | None = Field(None, min_length=1, description="why the funnel dropped it")
@@ -72,9 +74,14 @@ class Sample(Setting):
     @classmethod
     def make(cls, messages: Iterable[Message], *, task: str, label: str | None = None, **rest: Any) -> Self:
         """A sample whose id is the hash of its content: the same text made twice has the same id."""
-        turns = tuple(messages)
-        identity = {"task": task, "label": label, "messages": [[turn.role, turn.content] for turn in turns]}
-        return cls(id=digest_of(identity)[:SHORT], messages=turns, task=task, label=label, **rest)
+        return cls.of_turns([(turn.role, turn.content) for turn in messages], task=task, label=label, **rest)
+
+    @classmethod
+    def of_turns(cls, turns: Sequence[Turn], *, task: str, label: str | None = None, **rest: Any) -> Self:
+        """`make` from who says what, in half the time where the messages are not there yet."""
+        identity = quick_digest({"label": label, "messages": turns, "task": task})[:SHORT]
+        messages = [{"role": role, "content": content} for role, content in turns]
+        return cls.model_validate({"id": identity, "messages": messages, "task": task, "label": label, **rest})
 
     def with_scores(self, **scores: float) -> Self:
         """A copy with `scores` added. Raises ValueError for NaN and infinity: leave out what is unknown."""
@@ -111,7 +118,10 @@ class Sample(Setting):
         return self.controls.get("finish") == "length" and self.task != "code"
 
     def _last(self, role: Role) -> str:
-        return next((turn.content for turn in reversed(self.messages) if turn.role == role), "")
+        for turn in reversed(self.messages):
+            if turn.role == role:
+                return turn.content
+        return ""
 
 
 TURNS = pa.list_(pa.struct([pa.field("role", pa.string(), False), pa.field("content", pa.string(), False)]))

@@ -32,8 +32,10 @@ def words(text: str) -> list[str]:
 def words_of(normal: str) -> list[str]:
     """The words of a text that is normalised already."""
     if normal.isascii() and "''" not in normal:  # the common case, in which `split` finds the same, faster
-        spaced = f" {normal.translate(SPACED)} "
-        return spaced.replace(" '", " ").replace("' ", " ").split()
+        spaced = normal.translate(SPACED)
+        if "'" in spaced:
+            spaced = f" {spaced} ".replace(" '", " ").replace("' ", " ")
+        return spaced.split()
     whole: list[str] = WORD.findall(normal)
     found: list[str] = []
     for word in whole:

@@ -11,13 +11,11 @@ from prefect import task
 from ..core.artifacts import Artifact, ArtifactStore
 from ..core.chat.cache import CachedChat, ReplyCache
 from ..core.engines.base import Adapter, Engine
-from ..core.evaluation.benchmark import Answered, Render, answer_suite
-from ..core.evaluation.scorers import Item
+from ..core.evaluation.benchmark import Answered, answer_suite
 from ..core.evaluation.suites import Suite
 from ..core.loops import Loop, load_loop
 from ..core.models.store import ModelStore
 from ..core.rounds import Champion, Results, Site, SuiteAnswers
-from ..core.samples import Message
 from .progress import Advance, progress
 from .steps import RETRIED, cached
 
@@ -56,29 +54,18 @@ async def _answer_all(
 ) -> tuple[dict[str, dict[str, Answered]], int, int]:
     """Answers by suite and model. One model after the other: switching adapters empties the engine's prompt cache."""
     answered: dict[str, dict[str, Answered]] = {name: {} for name in loop.suites}
-    render, done, calls, reused = _renderer(loop), 0, 0, 0
+    done, calls, reused = 0, 0, 0
     for model in models:
         chat = CachedChat(engine.chat(None if model == BASE else model), cache)
         async with aclosing(chat):
             for name, suite in loop.suites.items():
                 before = done
                 answered[name][model] = await answer_suite(
-                    chat, suite, render, lambda count, before=before: advance(before + count)
+                    chat, suite, loop.render, lambda count, before=before: advance(before + count)
                 )
                 done = before + len(suite.items)
         calls, reused = calls + chat.calls, reused + chat.hits
     return answered, calls, reused
-
-
-def _renderer(loop: Loop) -> Render:
-    writing = loop.writing()
-
-    def render(suite: Suite, item: Item) -> tuple[Message, ...]:
-        if suite.settings.prompt == "task":
-            return writing.ask(item.prompt, item.history, loop.material.passage_text(item.passages))
-        return (*item.history, Message(role="user", content=item.prompt))
-
-    return render
 
 
 def _stored(store: ArtifactStore, suite: Suite, by_model: Mapping[str, Answered]) -> SuiteAnswers:

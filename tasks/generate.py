@@ -60,12 +60,13 @@ def vary_samples(
 ) -> Generated:
     """Children of the seeds and of `parents`, each checked against its parent; `seeds` and `encoder` are digests.
 
-    Labels and categories that the funnel left below their quota get more of them.
+    Labels, categories and clusters that the funnel left below their quota get more of them.
     """
     read, store = load_loop(site.loop, excluded=left_out), ArtifactStore(site.artifacts)
     started = time.perf_counter()
     families = [*read.material.seed_samples(), *store.samples(parents)]
-    extra = extra_children(families, augmentation, read.settings.generate.quotas)
+    encode = load_encoder(read)
+    extra = extra_children(families, augmentation, read.settings.generate.quotas, encode)
     total = sum(1 for parent in families for _ in wishes(parent, augmentation, extra.get(parent.id, 0)))
     with ExitStack() as stack:
         teaching = teachers_of(read).open(site.cache, read.settings.generate.budget, stack)
@@ -74,7 +75,7 @@ def vary_samples(
             families,
             augmentation,
             teaching.chat,
-            load_encoder(read),
+            encode,
             seeds=[(seed.text, seed.label) for seed in read.seeds if seed.label],
             language=read.settings.language,
             overrides=read.folder / "prompts",

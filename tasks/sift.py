@@ -19,7 +19,8 @@ from ..core.quality.filters import FunnelContext
 from ..core.quality.funnel import Funnel
 from ..core.quality.personal import mask
 from ..core.quality.review.opening import open_review
-from ..core.rounds import Sifted, Site
+from ..core.quality.scores.opening import models_of
+from ..core.rounds import Champion, Sifted, Site
 from ..core.samples import Sample
 from .progress import progress
 from .steps import RETRIED, cached
@@ -28,7 +29,7 @@ SHOWN = 3  # examples a reason
 REMARKS = "review"  # the control that keeps what judges and verifiers said of a sample
 
 
-@task(**cached("filter", version=4), **RETRIED)
+@task(**cached("filter", version=5), **RETRIED)
 def filter_samples(
     site: Site,
     candidates: tuple[Artifact, ...],
@@ -38,12 +39,15 @@ def filter_samples(
     suites: dict[str, str],
     encoder: str,
     review: dict[str, Any],
+    scoring: dict[str, str],
+    champion: Champion | None,
 ) -> Sifted:
     """Run the funnel over `candidates`; write kept and dropped beside each other.
 
     What people `excluded` goes before the funnel, so that it displaces nothing, and after it, where filters changed it.
     Judges and verifiers answer through the reply cache, so that a second try asks only for the rest; `review` names
-    who they are and what they read.
+    who they are and what they read. `scoring` names the models and files that filters score with, among them the
+    `champion` where one asks for it.
     """
     loop, store = load_loop(site.loop, excluded=excluded), ArtifactStore(site.artifacts)
     started = time.perf_counter()
@@ -55,6 +59,7 @@ def filter_samples(
             seeds=[(seed.text, seed.label or "") for seed in loop.seeds],
             held_out=[item.prompt for suite in loop.suites.values() for item in suite.items],
             review=opened.review,
+            models=models_of(loop, champion, progress),
         )
         given = out.drop([sample for wave in candidates for sample in store.samples(wave)])
         kept, dropped, counts = funnel.split(given, context)

@@ -21,6 +21,8 @@ from ..core.models.store import ModelFiles, ModelStore
 from ..core.people.desk import turned_down_by
 from ..core.pool.store import Pool
 from ..core.quality.review.opening import Reviewed
+from ..core.quality.scores.models import CHAMPION as BY_CHAMPION
+from ..core.quality.scores.opening import scoring_identity
 from ..core.rounds import (
     Champion,
     Generated,
@@ -80,6 +82,7 @@ class Turn:
         self._engine = loop.engine_for(self._base).fingerprint(self._base)
         self._waves: list[Generated] = []
         self._review = reviewers_identity(loop)
+        self._scoring = scoring_identity(loop)
         self._reviewed = Reviewed()
         self._suites = {name: suite.digest for name, suite in loop.suites.items()}
         seed = self._tracking.rounds() if seed is None else seed
@@ -150,6 +153,8 @@ class Turn:
             suites=self._suites,
             encoder=self._encoder,
             review=self._review,
+            scoring=self._scoring,
+            champion=self._scoring_champion(),
         )
         self._reviewed += sifted.reviewed
         return sifted.model_copy(update={"reviewed": self._reviewed})
@@ -295,6 +300,12 @@ class Turn:
         if champion is None or champion.digest != candidate.digest:
             return champion
         return self._tracking.champion_before(champion.version)
+
+    def _scoring_champion(self) -> Champion | None:
+        """The champion that a filter scores with; never what this round itself promoted, so that it ends as it did."""
+        if BY_CHAMPION not in self._loop.settings.funnel.scored_by:
+            return None
+        return self._tracking.champion_before_run(self.round.run_id)
 
     def _model(self, name: str) -> ModelFiles:
         return ModelStore().get(self._loop.model_ref(name))

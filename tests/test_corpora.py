@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 from wheelwork.benchmarks.corpora import EDITED, PERSONAL, SHARES, WORDS_A_ROW, corpus, write_corpus
+from wheelwork.benchmarks.grammars import OTHERS, Grammar
+from wheelwork.core.quality.filters import Rules
 from wheelwork.core.quality.personal import find
-from wheelwork.core.text import normalised
+from wheelwork.core.quality.rows.language import Language
+from wheelwork.core.quality.sketches import cluster
+from wheelwork.core.text import normalised, words
 
 ROWS = 3000
 
@@ -21,17 +25,36 @@ def test_equal_arguments_give_equal_bytes(tmp_path: Path) -> None:
     assert [json.loads(line)["completion"] for line in a.splitlines()] == [f"answer {row}" for row in range(200)]
 
 
-def test_every_defect_has_its_share_and_a_further_one_too() -> None:
-    others = {"foreign": (0.1, lambda draw: "guten Tag")}
-    rows = list(corpus(ROWS, 3, others))
-    planted = Counter(row["planted"] for row in rows)
-    for defect, share in {**SHARES, "foreign": 0.1}.items():
+def test_every_defect_has_its_share() -> None:
+    planted = Counter(row["planted"] for row in corpus(ROWS, 3))
+    for defect, share in SHARES.items():
         assert planted[defect] / ROWS == pytest.approx(share, rel=0.3)
-    assert all(row["prompt"] == "guten Tag" for row in rows if row["planted"] == "foreign")
+
+
+def test_good_rows_are_english_of_so_many_words_and_no_two_are_alike() -> None:
+    good = [row["prompt"] for row in corpus(ROWS, 5) if not row["planted"]]
+    assert {len(text.split()) for text in good} == {WORDS_A_ROW}
+    assert len(set(cluster(good, threshold=0.2))) == len(good)
+    assert all(_confidence(text) > 0.5 for text in good[:200])
+
+
+@pytest.mark.parametrize("grammar", OTHERS)
+def test_sentences_of_another_language_are_not_taken_for_english_and_differ(grammar: Grammar) -> None:
+    make = grammar.sentences(random.Random(0))
+    texts = [make() for _ in range(100)]
+    assert all(_confidence(text) < 0.01 for text in texts)
+    assert all(Rules().min_words <= len(words(text)) <= Rules().max_words for text in texts)
+    assert len(set(cluster(texts, threshold=0.5))) == len(texts)
+
+
+def _confidence(text: str) -> float:
+    """That it is English."""
+    ((_, likely),) = Language(allowed=("en",)).parts(text)
+    return likely
 
 
 def test_copies_are_of_a_row_before_them_and_edits_change_their_share_of_the_words() -> None:
-    rows = list(corpus(ROWS, 4, {}))
+    rows = list(corpus(ROWS, 4))
     for row in rows:
         if row["planted"] == "exact":
             assert normalised(row["prompt"]) == normalised(rows[row["of"]]["prompt"])

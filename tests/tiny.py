@@ -195,3 +195,42 @@ def tiny_bert(folder: Path, words: Sequence[str], seed: int = 0) -> Path:
         torch.manual_seed(seed)
         BertModel(config).save_pretrained(folder)
     return folder
+
+
+def tiny_reward(folder: Path, words: Sequence[str], outputs: int = 1, seed: int = 0) -> Path:
+    """Save a random BERT with a classifier of `outputs` on it to `folder`, as a reward model has one; returns it."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    tiny_bert(folder, words, seed)
+    config = BertConfig.from_pretrained(folder, num_labels=outputs)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+def tiny_clip(folder: Path, words: Sequence[str], seed: int = 0) -> Path:
+    """Save a random CLIP of 16 dimensions that knows `words` and pictures of 16 × 16 to `folder`; returns it."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel, CLIPProcessor, CLIPTokenizer
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+    from wheelwork.core.models.progress import quiet_transformers
+
+    ends = {"<|startoftext|>": 0, "<|endoftext|>": 1}
+    letters = sorted(set("".join(words)))
+    known = [*letters, *(f"{letter}</w>" for letter in letters)]
+    vocabulary = ends | {token: at for at, token in enumerate(known, len(ends))}
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    of_text = {"vocab_size": len(vocabulary), "max_position_embeddings": 24, "bos_token_id": 0, "eos_token_id": 1}
+    config = CLIPConfig(
+        text_config=small | of_text | {"pad_token_id": 1},
+        vision_config=small | {"image_size": 16, "patch_size": 8},
+        projection_dim=16,
+    )
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
+        torch.manual_seed(seed)
+        CLIPModel(config).save_pretrained(folder)
+        pictures = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+        CLIPProcessor(pictures, CLIPTokenizer(vocab=vocabulary, merges=[])).save_pretrained(folder)
+    return folder

@@ -9,6 +9,7 @@ from typing import Any
 from ..chat.gather import ask_all
 from ..chat.messages import Chat, Reply
 from ..errors import BudgetSpent
+from ..memory import uncollected
 from ..samples import Sample
 from .planning import Order
 from .writing import Writing
@@ -43,10 +44,14 @@ class Rows:
     def __iter__(self) -> Iterator[Sample]:
         with asyncio.Runner() as runner:
             try:
-                while chunk := runner.run(self._next()):
+                while chunk := self._chunk(runner):
                     yield from chunk
             finally:
                 runner.run(self._close())
+
+    def _chunk(self, runner: asyncio.Runner) -> list[Sample]:
+        with uncollected():
+            return runner.run(self._next())
 
     async def _next(self) -> list[Sample]:
         chunk: list[Sample] = []

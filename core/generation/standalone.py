@@ -67,10 +67,10 @@ class Asked(Setting):
         return Teachers((self.teacher,), model, lambda files: LlamaCpp() if files.gguf else Transformers())
 
 
-def write_file(rows: Iterable[Sample], out: Path) -> Outcome:
+def write_file(rows: Iterable[Sample], out: Path, *, keep_cut: bool = False) -> Outcome:
     """Stream `rows` to `out` and those with a `reject_reason` to `<stem>.dropped` beside it.
 
-    There is no funnel here, so what the token limit cut is dropped at once, as a round would.
+    There is no funnel here, so what the token limit cut is dropped at once, as a round would; not with `keep_cut`.
 
     The ending of `out` chooses the kind of file. Parquet holds whole samples; the others the conversation as
     `messages`, with id, task, origin and controls. Each file appears whole or not at all.
@@ -78,7 +78,7 @@ def write_file(rows: Iterable[Sample], out: Path) -> Outcome:
     dropped_path = out.with_name(f"{out.stem}.dropped{out.suffix}")
     with tempfile.TemporaryDirectory(prefix="wheelwork-") as folder:
         spool = Path(folder) / "rows.parquet"  # the rows come once, and go to two files
-        write_parquet(spool, map(_whole_or_dropped, rows))
+        write_parquet(spool, rows if keep_cut else map(_whole_or_dropped, rows))
         made = _write(out, (row for row in read_parquet(spool) if row.reject_reason is None), ALSO)
         dropped = Counter(row.reject_reason for row in read_parquet(spool) if row.reject_reason is not None)
         if dropped:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,13 @@ class Encode(Protocol):
     def fingerprint(self) -> str: ...
 
     def __call__(self, texts: Sequence[str]) -> Vectors: ...
+
+
+class TokenVectors(NamedTuple):
+    """A text token by token: rows of unit length (tokens, d), without special tokens; `cut` where some are left out."""
+
+    rows: Vectors
+    cut: bool
 
 
 class Encoder:
@@ -80,6 +87,49 @@ class Encoder:
                 batch = order[start : start + BATCH]
                 rows[batch] = self._encode([ids[i] for i in batch])
         return rows
+
+    @property
+    def layers(self) -> int:
+        """How many layers there are; layer 0 is what goes into the first."""
+        return int(self._model.config.num_hidden_layers)
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens of a text that are read, special ones with them."""
+        return self._tokens
+
+    def by_token(self, texts: Sequence[str], layer: int | None = None) -> list[TokenVectors]:
+        """Each of `texts` token by token, as one of the layers has it, by default the last.
+
+        A text without a single token has no rows.
+        """
+        found = [TokenVectors(np.zeros((0, self.dimensions), dtype=np.float32), False) for _ in texts]
+        if not texts:
+            return found
+        whole = self._tokenizer(list(texts), verbose=False)["input_ids"]
+        read = self._tokenizer(
+            list(texts), truncation=True, max_length=self._tokens, return_special_tokens_mask=True, verbose=False
+        )
+        ids, special = read["input_ids"], read["special_tokens_mask"]
+        order = sorted((i for i in range(len(ids)) if not all(special[i])), key=lambda i: (len(ids[i]), i))
+        with _threads(self._threads):
+            for start in range(0, len(order), BATCH):
+                batch = order[start : start + BATCH]
+                for i, states in zip(batch, self._states([ids[i] for i in batch], layer), strict=True):
+                    own = states[: len(ids[i])][np.array(special[i]) == 0]
+                    found[i] = TokenVectors(own, len(whole[i]) > len(ids[i]))
+        return found
+
+    def _states(self, ids: list[list[int]], layer: int | None) -> Vectors:
+        """Rows of unit length (texts, tokens, d) of one layer."""
+        import torch
+
+        padded = self._tokenizer.pad({"input_ids": ids}, return_tensors="pt")
+        with torch.inference_mode():
+            said = self._model(**padded, output_hidden_states=layer is not None)
+            hidden = said.last_hidden_state if layer is None else said.hidden_states[layer]
+            states: Vectors = torch.nn.functional.normalize(hidden, dim=-1).numpy()
+        return states
 
     def _encode(self, ids: list[list[int]]) -> Vectors:
         import torch

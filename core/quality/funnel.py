@@ -27,10 +27,19 @@ from .rows.language import Language
 from .rows.outliers import Outliers
 from .rows.repetition import Repetition
 from .rows.structure import Structure
+from .scores.diversity import Diversity
+from .scores.matching import BertScore
+from .scores.overlap import Bleu, RougeL
+from .scores.perplexity import Perplexity
+from .scores.pictures import ClipScore
+from .scores.preference import Preference
 from .verdicts import Batch, Verdict, as_judged
 
 Asking = Judge | Verifier | SelfConsistency
 """Filters that ask teachers."""
+
+Scoring = Perplexity | Bleu | RougeL | BertScore | ClipScore | Preference
+"""Filters that give each row a score and drop it where that lies outside their bounds."""
 
 Filter = Annotated[
     Rules
@@ -49,6 +58,8 @@ Filter = Annotated[
     | NearDuplicates
     | Novelty
     | LabelAgreement
+    | Diversity
+    | Scoring
     | Asking,
     Field(discriminator="kind"),
 ]
@@ -100,6 +111,21 @@ class Funnel(Setting):
     def roles(self) -> tuple[Role, ...]:
         """The roles of the teachers that filters ask, each once."""
         return tuple(dict.fromkeys(judge.role for judge in self.asking))
+
+    @property
+    def scored_by(self) -> tuple[str, ...]:
+        """The models that filters score with, each once."""
+        return tuple(dict.fromkeys(name for judge in self.filters for name in getattr(judge, "scored_by", ())))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that filters read, each once."""
+        return tuple(dict.fromkeys(name for judge in self.filters for name in getattr(judge, "files", ())))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a file that filters want to see as controls, each once."""
+        return tuple(dict.fromkeys(name for judge in self.filters for name in getattr(judge, "columns", ())))
 
     def split(
         self, samples: Sequence[Sample], context: FunnelContext

@@ -9,12 +9,16 @@ Part = Literal["prompt", "answer", "history"]
 """`prompt`: what the user said last. `answer`: what the assistant said last, where it is no class. `history`: what
 user and assistant said before these. System prompts and tools are nobody's writing, and never judged."""
 
+PROMPT: tuple[Part, ...] = ("prompt",)
 ANSWER: tuple[Part, ...] = ("answer",)
 SAID: tuple[Part, ...] = ("prompt", "answer", "history")
 
 
 def texts_of(sample: Sample, parts: Sequence[Part]) -> Iterator[str]:
     """The texts that are judged; a sample with a label, whose answer is the label, has no `answer`."""
+    if parts == PROMPT:  # the common case
+        yield sample.prompt
+        return
     last: dict[str, int] = {}
     for place, turn in enumerate(sample.messages):
         last[turn.role] = place

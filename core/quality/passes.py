@@ -5,17 +5,16 @@ bytes of each, and decides when the pass is over; what stands after it in the fu
 of a row from pass to pass is its verdict; the row itself is read again, and what changed it is asked again.
 """
 
-import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 
+from ..memory import uncollected
 from ..models.progress import Progress, silent
 from ..samples import Sample
 from .filters import FunnelContext, Judgements
@@ -27,7 +26,7 @@ ROWS = 2048
 """Of a batch: enough for what a call costs to vanish, few enough for progress to be seen where rows are dear."""
 
 MOST_FILTERS = 64
-HERE = {"encoder", "review"}  # what cannot be sent to another process
+HERE = {"encoder", "review", "models"}  # what cannot be sent to another process
 
 
 class ByRow(Protocol):
@@ -83,6 +82,7 @@ class Tally:
     seconds: float = 0.0
     figures: dict[str, float] = field(default_factory=dict)  # of the last batch, which are about all before it too
     notes: tuple[str, ...] = ()
+    seen: Any = None
 
     def add(self, rows: int, reasons: Iterable[str | None], seconds: float) -> None:
         self.rows_in += rows
@@ -92,7 +92,15 @@ class Tally:
     def __iadd__(self, other: "Tally") -> "Tally":
         self.add(other.rows_in, other.dropped.elements(), other.seconds)
         self.figures, self.notes = other.figures or self.figures, other.notes or self.notes
+        if other.seen is not None:
+            self.seen = other.seen if self.seen is None else self.seen + other.seen
         return self
+
+    def sum_up(self, judge: Any) -> None:
+        """Let the filter say what comes of all that it saw."""
+        if self.seen is not None:
+            self.figures, self.notes = judge.summary(self.seen)
+            self.seen = None
 
 
 class Outcome(NamedTuple):
@@ -112,7 +120,7 @@ class Work:
     context: FunnelContext
 
     def __call__(self, item: tuple[Batch, Verdict | None]) -> Outcome:
-        with _uncollected():
+        with uncollected():
             return self._outcome(*item)
 
     def _outcome(self, batch: Batch, verdict: Verdict | None) -> Outcome:
@@ -131,18 +139,6 @@ class Work:
             gathered.append(judge.gather(samples, self.context) if samples else None)
             tallies.append(Tally(seconds=time.perf_counter() - started))
         return Outcome(verdict, gathered, tallies)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Leave the garbage collector off for a batch: its rows have no cycles, and looking for some costs a tenth."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 T = TypeVar("T")
@@ -176,11 +172,16 @@ def judge_all(
         work = Work(tuple(filters), step, context if alone else context.texts_only())
         label = "judging" if len(steps) == 1 else f"judging, pass {number} of {len(steps)}"
         outcomes: list[Outcome] = []
+        sums = [Tally() for _ in (*step.by_row, *step.by_corpus)]
         done = 0
         for outcome in (map if alone else each)(work, zip(batches, verdicts or repeat(None), strict=False)):
-            outcomes.append(outcome)
+            for whole, part in zip(sums, outcome.tallies, strict=True):  # now, so that what each saw lives but once
+                whole += part
+            outcomes.append(outcome._replace(tallies=[]))
             progress(label, done := done + len(outcome.verdict.reasons), max(done, rows))
-        tallies += _sums(step, outcomes)
+        for whole, (_, judge) in zip(sums, (*step.by_row, *step.by_corpus), strict=True):
+            whole.sum_up(judge)
+        tallies += sums
         _decide(step, outcomes, context, tallies[-len(step.by_corpus) :] if step.by_corpus else [], progress)
         verdicts = [outcome.verdict for outcome in outcomes]
     return verdicts or [], tallies
@@ -229,17 +230,8 @@ def _judge(
         else:
             verdict.reasons[row] = reason
     tally.add(len(left), judged.reasons, time.perf_counter() - started)
-    tally.figures, tally.notes = judged.figures, judged.notes
+    tally.figures, tally.notes, tally.seen = judged.figures, judged.notes, judged.seen
     return [row for row, _ in pairs], [sample for _, sample in pairs]
-
-
-def _sums(step: Pass, outcomes: Sequence[Outcome]) -> list[Tally]:
-    """What each filter of a pass did in all batches."""
-    sums = [Tally() for _ in (*step.by_row, *step.by_corpus)]
-    for outcome in outcomes:
-        for whole, part in zip(sums, outcome.tallies, strict=True):
-            whole += part
-    return sums
 
 
 def _decide(

@@ -7,7 +7,7 @@ and 4 bytes a band (about 23 and 41 for 25 words at 0.6 and 256 permutations: 0.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from struct import Struct
 from typing import Self
 
 import numpy as np
@@ -40,7 +40,8 @@ def signatures(sets: Shingles, permutations: int) -> NDArray[np.uint32]:
 
     starts = sets.starts.astype(np.uint64)
     rows = RMinHash.digest_matrix_from_flat_token_hashes(sets.hashes, starts, permutations, SEED).to_rows()
-    values = np.fromiter(chain.from_iterable(rows), dtype=np.uint32, count=len(sets) * permutations)
+    pack = Struct(f"={permutations}I").pack  # a third of the time that numpy takes for lists of numbers
+    values = np.frombuffer(b"".join([pack(*row) for row in rows]), dtype=np.uint32)
     return values.reshape(len(sets), permutations)
 
 
@@ -172,7 +173,7 @@ def _band_keys(sets: Shingles, bands: int, rows: int) -> Keys:
     for start in range(0, len(sets), step):
         part = np.arange(start, min(start + step, len(sets)))
         found = signatures(sets.take(part), bands * rows).reshape(len(part), bands, rows)
-        keys[:, part] = ((found * weights).sum(axis=2) >> HALF).T
+        keys[:, part] = ((found.astype(np.uint64) @ weights) >> HALF).T
     return keys
 
 

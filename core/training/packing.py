@@ -47,20 +47,24 @@ def encode(samples: Iterable[Sample], tokenizer: Any, max_length: int) -> tuple[
     encoded: list[Encoded] = []
     too_long = 0
     for sample, turns in _lessons(samples):
-        prompt = _rendered(tokenizer, turns[:-1], add_generation_prompt=True)
         cut = sample.controls.get("finish") == "length"  # such a reply must not teach where to end
-        completion = turns[-1]["content"] if cut else _completion(tokenizer, turns, prompt)
-        one = Encoded(
-            tokenizer(prompt, add_special_tokens=False)["input_ids"],
-            tokenizer(completion, add_special_tokens=False)["input_ids"],
-            sample.weight,
-            sample.task == REHEARSAL,
-        )
+        one = Encoded(*turn_tokens(turns, tokenizer, cut=cut), sample.weight, sample.task == REHEARSAL)
         if len(one) > max_length:
             too_long += 1
         elif one.completion:  # a reply that was cut before its first visible token teaches nothing
             encoded.append(one)
     return encoded, too_long
+
+
+def turn_tokens(turns: list[dict[str, str]], tokenizer: Any, *, cut: bool = False) -> tuple[Tokens, Tokens]:
+    """What is read before the last of `turns`, and that turn with the mark that ends it, unless it was `cut`.
+
+    Raises ModelError as `encode` does.
+    """
+    prompt = _rendered(tokenizer, turns[:-1], add_generation_prompt=True)
+    completion = turns[-1]["content"] if cut else _completion(tokenizer, turns, prompt)
+    read, learnt = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, completion))
+    return read, learnt
 
 
 def _lessons(samples: Iterable[Sample]) -> Iterator[tuple[Sample, list[dict[str, str]]]]:

@@ -1,9 +1,12 @@
 """The long tail: labels and categories below their quota get more children, the scarcest first of all."""
 
 from collections import Counter
+from collections.abc import Sequence
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from wheelwork.core.generation.augment.children import wishes
 from wheelwork.core.generation.augment.longtail import extra_children
 from wheelwork.core.generation.augment.settings import Augmentation, Paraphrase, Rewrite, Voice
@@ -54,6 +57,29 @@ def test_categories_count_where_there_are_no_labels_and_one_alone_lacks_nothing(
     assert extra_children(samples, ONE) == {samples[0].id: 2}
     assert extra_children([sample("a"), sample("b")], ONE) == {}
     assert extra_children([], ONE) == {}
+
+
+def two_corners(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Texts about rain lie in one place, all others in another."""
+    return np.array([[0.0, 1.0] if "rain" in text else [1.0, 0.0] for text in texts], dtype=np.float32)
+
+
+def test_a_small_cluster_gets_what_it_lacks_of_its_part() -> None:
+    samples = [*(sample(f"sun {n}") for n in range(6)), sample("rain one"), sample("rain two")]
+    grouped = ONE.model_copy(update={"clusters": 2})
+    # 16 parents and children in all, so 8 a cluster: four about rain are there
+    assert extra_children(samples, grouped, encode=two_corners) == {samples[6].id: 2, samples[7].id: 2}
+    assert extra_children(samples, ONE, encode=two_corners) == {}
+    more = grouped.model_copy(update={"clusters": 9})  # than there are places
+    assert extra_children(samples, more, encode=two_corners) == {samples[6].id: 2, samples[7].id: 2}
+
+
+def test_clusters_share_what_their_label_may_have() -> None:
+    samples = [*parents(sun=6), sample("rain", "sun"), *parents(snow=1)]
+    grouped = ONE.model_copy(update={"clusters": 2})
+    # 16 in all: 4 for each cluster of `sun`, of which rain has 2, and 8 for `snow`, which lies in one place
+    extra = extra_children(samples, grouped, encode=two_corners)
+    assert {one.prompt: extra.get(one.id, 0) for one in samples if extra.get(one.id)} == {"rain": 2, "snow 0": 6}
 
 
 def test_a_parent_of_which_nothing_can_be_made_is_no_parent() -> None:

@@ -33,6 +33,8 @@ def test_what_the_token_limit_cut_is_dropped_with_its_reason(tmp_path: Path, suf
     assert (outcome.made, outcome.dropped) == (2, {"cut_off": 1, "empty_field": 1})
     assert outcome.dropped_path == tmp_path / f"out.dropped{suffix}"
     assert reasons_of(outcome.dropped_path) == {"when does it": "cut_off", "when?": "empty_field"}
+    kept = write_file(rows, tmp_path / f"out{suffix}", keep_cut=True)
+    assert (kept.made, kept.dropped) == (3, {"empty_field": 1})
 
 
 def test_code_that_passed_its_test_misses_no_end(tmp_path: Path) -> None:

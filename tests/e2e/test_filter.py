@@ -166,3 +166,43 @@ def test_a_mistake_is_one_sentence(command: Command, tmp_path: Path, arguments: 
     assert says in ran.sentence
     assert "Traceback" not in ran.err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_head_is_fitted_on_pairs_and_scores_a_file(command: Command, tmp_path: Path) -> None:
+    tiny_bert(tmp_path / "encoder", ["line", "down", "bill", "high"])
+    write_rows(
+        tmp_path / "pairs.jsonl",
+        [
+            {"prompt": f"case {n}", "chosen": "line " * (1 + n % 4), "rejected": "bill " * (1 + n % 3)}
+            for n in range(30)
+        ],
+    )
+    ran = command.run("review", "preference", "pairs.jsonl", "--out", "head.json", "--encoder", "./encoder")
+    assert ran.code == 0 and "fitted on 30 pairs of 30 prompts" in ran.out and "95%" in ran.out, ran.err
+    (tmp_path / "f.yaml").write_text("filters: [{ kind: preference, head: head.json }, { kind: rouge_l, max: 0.9 }]")
+    rows = [{"prompt": "case", "completion": word, "reference": "line down"} for word in ("line", "bill", "line down")]
+    write_rows(tmp_path / "in.jsonl", rows)
+    told = ("filter", "in.jsonl", "out.jsonl", "--config", "f.yaml", "--encoder", "./encoder", "--scores")
+    ran = command.run(*told)
+    assert ran.code == 0, ran.err
+    kept = [json.loads(line) for line in lines(tmp_path / "out.jsonl")]
+    assert len(kept) == 2 and kept[0]["scores"]["preference"] > kept[1]["scores"]["preference"]
+    assert "rouge_l_high 1" in ran.out and "preference: scored 3" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("filter_", "said"),
+    [
+        ("{ kind: perplexity }", "name a model, such as `model: smollm2-135m-instruct`"),
+        ("{ kind: perplexity, model: ./gone }", "the filter `perplexity` needs a model: ./gone: there is no such file"),
+        ("{ kind: preference, head: gone.json }", "`wheelwork review preference PAIRS --out gone.json` fits one"),
+        ("{ kind: bleu, min: 101 }", "`min` is above 100"),
+    ],
+)
+def test_a_score_that_cannot_be_is_one_sentence(command: Command, tmp_path: Path, filter_: str, said: str) -> None:
+    tiny_bert(tmp_path / "encoder", ["line"])
+    (tmp_path / "f.yaml").write_text(f"filters: [{filter_}]")
+    write_rows(tmp_path / "in.jsonl", [{"prompt": "a", "completion": "b"}])
+    ran = command.run("filter", "in.jsonl", "out.jsonl", "--config", "f.yaml", "--encoder", "./encoder")
+    assert ran.code == 2 and said in ran.sentence and "Traceback" not in ran.err
+    assert not (tmp_path / "out.jsonl").exists()

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from prefect import flow
 from wheelwork.core.artifacts import Artifact, ArtifactStore
-from wheelwork.core.errors import ConfigError
+from wheelwork.core.errors import ConfigError, ModelError
 from wheelwork.core.loops import load_loop
-from wheelwork.core.rounds import Sifted, Site
+from wheelwork.core.quality.scores.head import Pair, fit_preference, write_head
+from wheelwork.core.quality.scores.opening import NO_CHAMPION, scoring_identity
+from wheelwork.core.rounds import Champion, Sifted, Site
 from wheelwork.core.samples import Message, Sample
 from wheelwork.tests.core.quality.review.panel import grades
 from wheelwork.tests.e2e.command import tiny_loop, write_config
 from wheelwork.tests.endpoint import endpoint
+from wheelwork.tests.tiny import tiny_adapter
 
 GOOD, BAD, STUCK, ODD = "the line is down", "the bill is good", "the modem is stuck", "the phone is odd"
 ROWS = {GOOD: "line", BAD: "bill", STUCK: "line", ODD: "wifi"}
@@ -53,16 +56,18 @@ def sift(
     site = Site(loop=folder, home=tmp_path / "home")
     store = ArtifactStore(site.artifacts)
 
-    def run(teachers: list[dict[str, Any]], **settings: Any) -> tuple[Sifted, list[Sample], list[Sample]]:
+    def run(
+        teachers: list[dict[str, Any]], champion: Champion | None = None, **settings: Any
+    ) -> tuple[Sifted, list[Sample], list[Sample]]:
         write_config(folder, **({"funnel": FUNNEL, "teacher": [{"kind": "embedded"}, *teachers]} | settings))
         loop = load_loop(folder)
         candidates = store.write_samples(map(_row, ROWS.items()))
 
         @flow
         def step(candidates: Artifact) -> Sifted:
-            identity = reviewers_identity(loop)
+            identity, scoring = reviewers_identity(loop), scoring_identity(loop)
             return filter_samples.with_options(retries=0)(
-                site, (candidates,), loop.settings.funnel, (), "seeds", {}, "encoder", identity
+                site, (candidates,), loop.settings.funnel, (), "seeds", {}, "encoder", identity, scoring, champion
             )
 
         sifted = step(candidates)
@@ -158,3 +163,37 @@ def test_a_missing_key_is_told_before_any_row_is_written(sift: Any) -> None:
 def test_without_judges_nobody_is_asked_for(sift: Any) -> None:
     sifted, kept, _ = sift([], funnel={"filters": [{"kind": "rules", "min_words": 2}]})
     assert prompts(kept) == list(ROWS) and sifted.reviewed.calls == sifted.reviewed.reused == 0
+
+
+def test_models_of_the_loop_score_its_rows(sift: Any, tmp_path: Path) -> None:
+    from wheelwork.core.models.store import ModelStore
+    from wheelwork.tasks.sift import load_encoder
+
+    loop = load_loop(tmp_path / "loop")
+    pairs = [Pair(f"line {n} down", f"modem red {n}", f"bill high {n}") for n in range(24)]
+    write_head(tmp_path / "loop" / "head.json", fit_preference(pairs, load_encoder(loop)))
+    filters = [
+        {"kind": "perplexity", "model": "champion"},
+        {"kind": "bert_score", "against": "prompt"},
+        {"kind": "preference", "head": "head.json"},
+        {"kind": "diversity"},
+    ]
+    first, kept, _ = sift([], funnel={"filters": filters})
+    assert all({"perplexity", "bits_per_byte"} <= set(sample.scores) for sample in kept) and len(kept) == len(ROWS)
+    notes = [note for count in first.counts for note in count.notes]
+    assert f"perplexity: 4 of 4 rows {NO_CHAMPION}." in notes
+    base = ModelStore(tmp_path / "models").get(str(tmp_path / "loop" / "tiny.gguf"))
+    adapter = tiny_adapter(tmp_path / "adapter", base.folder, std=0.3)
+    champion = Champion(version="1", digest="of the adapter", folder=adapter)
+    then, again, _ = sift([], champion, funnel={"filters": filters})
+    assert not any(NO_CHAMPION in note for count in then.counts for note in count.notes)
+    assert [one.scores["perplexity"] for one in again] != [one.scores["perplexity"] for one in kept]
+    figures = {count.filter: count.figures for count in then.counts}
+    assert figures["diversity"]["texts"] == 4 and figures["preference"]["unscored"] == 4  # labels are no answers
+
+
+def test_a_model_or_head_that_is_missing_is_told_before_the_round(sift: Any) -> None:
+    with pytest.raises(ModelError, match="nowhere"):
+        sift([], funnel={"filters": [{"kind": "perplexity", "model": "./nowhere"}]})
+    with pytest.raises(ConfigError, match="wheelwork review preference"):
+        sift([], funnel={"filters": [{"kind": "preference", "head": "none.json"}]})

@@ -177,6 +177,13 @@ class Augmentation(Setting):
         le=10,
         description="most children beyond `times`, as a share of those, for labels or categories below their quota",
     )
+    clusters: int = Field(
+        0,
+        ge=0,
+        le=200,
+        description="groups by meaning (k-means of the embeddings) that each label or category is parted into, each "
+        "with an equal part of its share; 0: labels and categories alone",
+    )
     label_margin: float = Field(
         0.05, ge=0, le=2, description="how much nearer to another label's seeds than to its own's a child may lie"
     )

@@ -123,19 +123,23 @@ def filter_file(
     each: Each = map,
     progress: Progress = silent,
     examples: int = 1,
+    with_scores: bool = False,
 ) -> Filtered:
     """Run `funnel` over a file; the three files appear when all is done, whole, or not at all.
+
+    `with_scores` writes what filters measured into a column `scores` of kept rows too.
 
     Raises DataError for a file of which no row can be read, and for what a kind of file cannot hold.
     """
     started = time.perf_counter()
     files = check_paths(source_path, out)
     scored = [one.best_by for one in funnel.filters if isinstance(one, OneOfAlike) and one.best_by]
-    source = SourceFile(source_path, scored)
+    source = SourceFile(source_path, scored, funnel.columns)
     with scratch_in(out.parent, ".wheelwork-filter-") as scratch:
         verdicts, counts = funnel.judge(source, context, each=each, progress=progress, rows=source.rows)
         _require_readable(source, verdicts)
-        made = _Writer(funnel, context, source, verdicts, Beside(*(scratch / path.name for path in files)), examples)
+        beside = Beside(*(scratch / path.name for path in files))
+        made = _Writer(funnel, context, source, verdicts, beside, examples, with_scores)
         made.write(progress)
         written = {str(path): digest_file(scratch / path.name) for path in files if (scratch / path.name).exists()}
         for path in reversed(files):  # what is asked for comes last: when it is there, all is
@@ -168,9 +172,12 @@ class _Writer:
         verdicts: Sequence[Verdict],
         files: Beside,
         examples: int,
+        with_scores: bool,
     ) -> None:
         self._funnel, self._context, self._source, self._verdicts = funnel, context, source, verdicts
         self._files, self._most = files, examples
+        self._scored = any(verdict.scores for verdict in verdicts)
+        self._adds_scores = with_scores and self._scored and source.layout is not None
         self.kept = self.quarantined = 0
         self.reasons = Counter[str]()
         self.examples: dict[str, list[str]] = defaultdict(list)
@@ -179,35 +186,37 @@ class _Writer:
     def write(self, progress: Progress) -> None:
         """All rows, in their order."""
         any_dropped = any(why is not None for verdict in self._verdicts for why in verdict.reasons)
-        self._scored = any(verdict.scores for verdict in self._verdicts)
         table = self._files.out.suffix.lower() in (".csv", ".tsv", ".parquet")
         schema = self._source.schema() if table else None
         done, total = 0, sum(len(verdict.reasons) for verdict in self._verdicts)
         with ExitStack() as stack:
-            kept = stack.enter_context(writing_rows(self._files.out, schema))
-            dropped = any_dropped and stack.enter_context(writing_rows(self._files.dropped, self._with_reasons(schema)))
+            of_kept = self._with(schema, ["scores"] if self._adds_scores else [])
+            of_dropped = self._with(schema, ["reject_reason", *(["scores"] if self._scored else [])])
+            kept = stack.enter_context(writing_rows(self._files.out, of_kept))
+            dropped = any_dropped and stack.enter_context(writing_rows(self._files.dropped, of_dropped))
             for batch, verdict in zip(self._source, self._verdicts, strict=True):
                 left, gone = verdict.left(), [row for row, why in enumerate(verdict.reasons) if why is not None]
                 anew = self._anew(batch, verdict, left, gone)
-                kept.put(batch.raw, left, {row: anew[row] for row in left if row in anew} if anew else {})
+                scored = self._added(batch, verdict, left) if self._adds_scores else {}
+                kept.put(batch.raw, left, {row: anew[row] for row in left if row in anew} if anew else {}, scored)
                 if dropped and gone:
-                    dropped.put(batch.raw, gone, {row: anew[row] for row in gone})
+                    dropped.put(batch.raw, gone, anew, self._added(batch, verdict, gone))
                 self._quarantine(batch, verdict)
                 self.kept += len(left)
                 self.reasons.update(verdict.reasons[row] or "" for row in gone)
                 progress("writing", done := done + len(batch), total)
 
-    def _with_reasons(self, schema: pa.Schema | None) -> pa.Schema | None:
+    def _with(self, schema: pa.Schema | None, added: Sequence[str]) -> pa.Schema | None:
+        """`schema` with columns of samples, unless the rows are samples already."""
         if schema is None or self._source.layout is None:
             return schema
-        added = [SCHEMA.field("reject_reason"), *([SCHEMA.field("scores")] if self._scored else [])]
-        for field in added:
+        for field in map(SCHEMA.field, added):
             at = schema.get_field_index(field.name)
             schema = schema.append(field) if at < 0 else schema.set(at, field)
         return schema
 
     def _anew(self, batch: FileBatch, verdict: Verdict, left: list[int], gone: list[int]) -> dict[int, Row]:
-        """Rows that are not written as they stand: the dropped ones, and what a filter changed."""
+        """Rows that are not written as they stand: what a filter changed, and samples with what is known of them."""
         whole = self._source.layout is None
         changed = [] if verdict.changed is None else np.flatnonzero(verdict.changed).tolist()
         told = [row for row in gone if self._is_example(verdict.reasons[row] or "")]
@@ -217,21 +226,26 @@ class _Writer:
             self._show(samples[row])
         if whole:
             return {row: to_row(sample) for row, sample in samples.items()}
-        anew = dict(zip(gone, rows_of(batch.raw, gone), strict=True))
+        anew: dict[int, Row] = {}
         if changed:
             before = [one for one in batch.samples(changed) if isinstance(one, Sample)]
             for row, values, old in zip(changed, rows_of(batch.raw, changed), before, strict=True):
                 anew[row] = put_back(values, self._source.layout, old, samples[row])
-        return {row: values | self._reasoned(verdict, row, values) for row, values in anew.items()}
+        return anew
 
-    def _reasoned(self, verdict: Verdict, row: int, values: Row) -> Row:
-        if (reason := verdict.reasons[row]) is None:
+    def _added(self, batch: FileBatch, verdict: Verdict, rows: list[int]) -> dict[int, Row]:
+        """What is written behind the columns of `rows`: why one was dropped, and what was measured."""
+        if self._source.layout is None:
             return {}
-        scores = verdict.scores_of(row)
-        known = values.get("scores")
-        return {"reject_reason": reason} | (
-            {"scores": (known if isinstance(known, dict) else {}) | scores} if scores else {}
-        )
+        added: dict[int, Row] = {
+            row: {"reject_reason": reason} for row in rows if (reason := verdict.reasons[row]) is not None
+        }
+        scored = [row for row in rows if verdict.scores_of(row)] if verdict.scores else []
+        for row, values in zip(scored, rows_of(batch.raw, scored), strict=True):
+            known = values.get("scores")
+            told = (known if isinstance(known, dict) else {}) | verdict.scores_of(row)
+            added[row] = added.get(row, {}) | {"scores": told}
+        return added
 
     def _is_example(self, reason: str) -> bool:
         return len(self.examples.get(reason, ())) < self._most

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from ...errors import DataError
-from ...formats import ALLOWED, Layout, layout_of, read_row
+from ...formats import ALLOWED, Layout, layout_of, read_turns
 from ...rows import Row
 from ...samples import Sample, has_sample_columns, is_unicode
 from ..verdicts import Unreadable
@@ -33,21 +33,26 @@ class RowReader:
     """Columns of numbers that count as scores."""
     columns: frozenset[str] | None = None
     """What it needs of a row; None is all of it."""
+    controls: tuple[str, ...] = ()
+    """Columns of text that count as controls."""
 
     def sample(self, row: Row, source: str) -> Sample:
         """Raises DataError for a row that is none."""
         if self.layout is None:
             return _whole(row)
-        turns, label = read_row(row, self.layout, filled=False)
-        return Sample.make(
+        turns, label = read_turns(row, self.layout, filled=False)
+        return Sample.of_turns(
             turns,
             task=TASK,
             label=label,
             origin="import",
             source=source,
-            controls=_texts(row["controls"]) if "controls" in row else {},
+            controls=self._controls(row) if self.controls or "controls" in row else {},
             scores=self._scores(row) if self.scored or "scores" in row else {},
         )
+
+    def _controls(self, row: Row) -> dict[str, str]:
+        return _texts(row.get("controls")) | _texts({name: row.get(name) for name in self.controls})
 
     def _scores(self, row: Row) -> dict[str, float]:
         return _numbers(row.get("scores")) | _numbers({name: row.get(name) for name in self.scored})
@@ -81,20 +86,21 @@ class FileBatch:
 class SourceFile:
     """A file of rows, read as often as it is iterated; which columns say what is told from its first rows.
 
-    `scored` are columns of numbers that filters ask for as scores. Raises DataError for a file that cannot be read,
+    `scored` are columns of numbers that filters ask for as scores, `controls` columns of text that they ask for as
+    controls. Raises DataError for a file that cannot be read,
     has no rows, or has no columns that are known.
     """
 
-    def __init__(self, path: Path, scored: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, scored: Sequence[str] = (), controls: Sequence[str] = ()) -> None:
         if path.exists() and not path.is_file():
             raise DataError(f"{path}: this is no file; give a file, which can be read more than once")
         self.path = path
-        self._scored = tuple(scored)
+        self._scored, self._controls = tuple(scored), tuple(controls)
         self._layout, self._first = self._look()
         self._stamp = self._stamped()
 
     def __iter__(self) -> Iterator[FileBatch]:
-        reader = RowReader(self._layout, self._scored, self._needed())
+        reader = RowReader(self._layout, self._scored, self._needed(), self._controls)
         for raw in read_raw(self.path):
             self._require_still()  # before it is taken for what stood there the last time
             yield FileBatch(self.path.name, raw, reader)
@@ -138,7 +144,11 @@ class SourceFile:
         other = {*ALLOWED[self._layout.format], *READ_ALSO, *self._scored}
         names = self._first.batch.schema.names
         return frozenset(
-            {*self._layout.columns.values(), *(name for name in names if name.strip().casefold() in other)}
+            {
+                *self._layout.columns.values(),
+                *self._controls,
+                *(name for name in names if name.strip().casefold() in other),
+            }
         )
 
     def _look(self) -> tuple[Layout | None, RawRows]:

@@ -20,8 +20,8 @@ AS_TEXT = json.JSONEncoder(ensure_ascii=False, default=str)
 class Sink(Protocol):
     """A file under way."""
 
-    def put(self, raw: RawRows, rows: Sequence[int], anew: Mapping[int, Row]) -> None:
-        """Write `rows` of a batch: those in `anew` as it says, the others as they stand."""
+    def put(self, raw: RawRows, rows: Sequence[int], anew: Mapping[int, Row], added: Mapping[int, Row]) -> None:
+        """Write `rows` of a batch: those in `anew` as it says, the others as they stand, with the columns `added`."""
         ...
 
 
@@ -55,11 +55,16 @@ class _JsonSink:
         self._between = between
         self.any = False
 
-    def put(self, raw: RawRows, rows: Sequence[int], anew: Mapping[int, Row]) -> None:
+    def put(self, raw: RawRows, rows: Sequence[int], anew: Mapping[int, Row], added: Mapping[int, Row]) -> None:
         if isinstance(raw, JsonRows):
-            texts = [json_text(anew[row]) if row in anew else _in_one_line(raw.texts[row]) for row in rows]
+            texts = [
+                json_text(anew[row] | added.get(row, {}))
+                if row in anew
+                else _in_one_line(raw.texts[row], added.get(row))
+                for row in rows
+            ]
         else:
-            texts = [json_text(row) for row in _completed(raw, rows, anew)]
+            texts = [json_text(row) for row in _completed(raw, rows, anew, added)]
         if texts:
             self._stream.write((self._between if self.any else b"") + self._between.join(texts))
             self.any = True
@@ -71,11 +76,11 @@ class _DelimitedSink:
         self._writer = csv.writer(stream, delimiter=delimiter)
         self._writer.writerow(self._columns)
 
-    def put(self, raw: RawRows, rows: Sequence[int], anew: Mapping[int, Row]) -> None:
-        if isinstance(raw, DelimitedRows) and not anew:
+    def put(self, raw: RawRows, rows: Sequence[int], anew: Mapping[int, Row], added: Mapping[int, Row]) -> None:
+        if isinstance(raw, DelimitedRows) and not anew and not added:
             self._writer.writerows(raw.fields[row] for row in rows)
             return
-        for row in _completed(raw, rows, anew):
+        for row in _completed(raw, rows, anew, added):
             self._writer.writerow([field_of(row.get(column)) for column in self._columns])
 
 
@@ -86,12 +91,12 @@ class _ColumnSink:
         self._writer = writer
         self._waiting: list[pa.RecordBatch] = []
 
-    def put(self, raw: RawRows, rows: Sequence[int], anew: Mapping[int, Row]) -> None:
+    def put(self, raw: RawRows, rows: Sequence[int], anew: Mapping[int, Row], added: Mapping[int, Row]) -> None:
         schema = self._writer.schema
-        if isinstance(raw, ColumnRows) and not anew:
+        if isinstance(raw, ColumnRows) and not anew and not added:
             batch = raw.batch.take(pa.array(rows, pa.int64())).replace_schema_metadata(schema.metadata)
         else:
-            batch = pa.RecordBatch.from_pylist(list(_completed(raw, rows, anew)), schema=schema)
+            batch = pa.RecordBatch.from_pylist(list(_completed(raw, rows, anew, added)), schema=schema)
         self._waiting.append(batch)
         if sum(len(one) for one in self._waiting) >= ROWS_PER_GROUP:
             self.flush()
@@ -120,12 +125,20 @@ def rows_of(raw: RawRows, rows: Sequence[int]) -> Iterator[Row]:
         yield from (row for row in raw.rows(rows) if isinstance(row, dict))
 
 
-def _completed(raw: RawRows, rows: Sequence[int], anew: Mapping[int, Row]) -> Iterator[Row]:
-    """`anew`, and the rest as it stands."""
+def _completed(raw: RawRows, rows: Sequence[int], anew: Mapping[int, Row], added: Mapping[int, Row]) -> Iterator[Row]:
+    """`anew`, and the rest as it stands; both with what is `added`."""
     rest = rows_of(raw, [row for row in rows if row not in anew])
     for row in rows:
-        yield anew[row] if row in anew else next(rest)
+        values = anew[row] if row in anew else next(rest)
+        yield values | added[row] if row in added else values
 
 
-def _in_one_line(text: bytes) -> bytes:
-    return json_text(exactly(text)) if b"\n" in text else text
+def _in_one_line(text: bytes, added: Row | None) -> bytes:
+    """A row's JSON as it stands where it can, with the columns `added` behind its own."""
+    if b"\n" in text:
+        return json_text(exactly(text) | (added or {}))
+    if not added:
+        return text
+    if any(f'"{column}"'.encode() in text for column in added) or b"\\u" in text:  # it may have such a column
+        return json_text(exactly(text) | added)
+    return text[:-1].rstrip() + b", " + json_text(added)[1:]

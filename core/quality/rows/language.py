@@ -34,7 +34,10 @@ CHINESE, JAPANESE = ("zh", "yue", "wuu"), ("ja",)
 NOT_PROSE = re.compile(
     r"https?://\S+|www\.\S+|\S{1,64}@\S{1,255}|<[^<>\n]{1,200}>|[^\W_]{0,64}(?:[_/\\]{1,3}[^\W_]{1,64})+|[\d_]+"
 )
+MAYBE_NOT_PROSE = re.compile(r"[\d_/\\@<]|www\.")
+"""Each kind of NOT_PROSE has one of these, and is searched for ten times as long."""
 LETTERS = re.compile(r"[^\W\d_]")
+NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 HAN = r"\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 KANA = r"\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\uff66-\uff9f"
 SIGN_WEIGHT = 3  # a Chinese character says about as much as three letters
@@ -91,11 +94,13 @@ class Language(Setting):
 
     def parts(self, text: str) -> list[tuple[int, float]]:
         """Letters of each script, and the confidence that these are an allowed language; none for too few letters."""
-        plain = NOT_PROSE.sub(" ", without_code(text))
+        plain = without_code(text)
+        if MAYBE_NOT_PROSE.search(plain):
+            plain = NOT_PROSE.sub(" ", plain)
         found: list[tuple[int, float]] = []
         if not plain.isascii():
             plain, found = self._by_script(plain)
-        letters = len(LETTERS.findall(plain))
+        letters = _letters(plain)
         if sum(weight for weight, _ in found) + letters < self.min_letters:
             return []
         # a name or two in Latin letters, as Chinese texts have them, say nothing about the language
@@ -134,6 +139,10 @@ class Language(Setting):
         return allowed / (allowed + other) if allowed + other > 0 else None
 
 
+def _letters(text: str) -> int:
+    return len(text.encode().translate(None, NO_LETTERS) if text.isascii() else LETTERS.findall(text))
+
+
 def _mean(parts: Sequence[tuple[int, float]]) -> float:
     return sum(letters * likely for letters, likely in parts) / sum(letters for letters, _ in parts)
 
@@ -142,4 +151,7 @@ def _mean(parts: Sequence[tuple[int, float]]) -> float:
 def _identifier() -> "LanguageIdentifier":
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    # 28 MB more, and a fifth of the time less: of half precision numpy makes single for each text anew
+    identifier.nb_ptc = identifier.nb_ptc.astype("float32")
+    return identifier

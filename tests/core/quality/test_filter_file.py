@@ -420,3 +420,39 @@ def test_the_picture_is_whole_in_itself_and_says_every_figure(result: Filtered, 
     assert "<title>a &lt;b&gt;</title>" in (tmp_path / "funnel.html").read_text()
     with pytest.raises(ConfigError, match=r"must end in \.svg or \.html"):
         write_picture(tmp_path / "funnel.png", result, "x")
+
+
+# scores
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_that_filters_ask_for_are_read_and_scores_are_written_where_they_are_wanted(
+    tmp_path: Path, kind: str
+) -> None:
+    rows = [
+        {"prompt": "where?", "completion": "in the kitchen", "Reference": "in the kitchen"},
+        {"prompt": "when?", "completion": "in the evening", "Reference": "quite otherwise"},
+    ]
+    source, out = write(tmp_path / f"in{kind}", rows), tmp_path / "out.jsonl"
+    funnel = Funnel.model_validate({"filters": [{"kind": "rouge_l", "against": "Reference", "min": 0.5}]})
+    result = run(source, out, funnel, with_scores=True)
+    assert rows_of(out) == [rows[0] | {"scores": {"rouge_l": 1.0}}]
+    assert rows_of(beside(out, "dropped.jsonl"))[0]["reject_reason"] == "rouge_l_low"
+    assert result.filters[0].figures["scored"] == 2
+    table = tmp_path / f"table{kind}"
+    run(source, table, funnel, with_scores=True)
+    assert "scores" in rows_of(table)[0]
+    run(source, table, funnel)
+    assert rows_of(table) == [rows[0]], "unless they are wanted a row stays as it is"
+
+
+def test_figures_of_several_processes_add_up(tmp_path: Path) -> None:
+    from wheelwork.core.parallel import in_processes
+
+    rows = [{"text": f"message {n} about {n % 7} lines", "reference": "x"} for n in range(5000)]
+    funnel = Funnel.model_validate({"filters": [{"kind": "diversity", "sample": 50}, {"kind": "bleu"}]})
+    source = write(tmp_path / "in.jsonl", rows)
+    alone = run(source, tmp_path / "alone.jsonl", funnel)
+    together = run(source, tmp_path / "together.jsonl", funnel, each=in_processes(2))
+    assert [one.figures for one in alone.filters] == [one.figures for one in together.filters]
+    assert alone.filters[1].figures["unscored"] == 5000 and alone.filters[0].figures["texts"] == 50

@@ -1,0 +1,160 @@
+"""How likely a causal model finds texts: nats of a completion after its prompt, or of a text by itself."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...errors import ModelError
+from ...models.progress import quiet_transformers
+from ...samples import Sample
+from .loading import device, dtype, missing_weights, reason_of
+from .models import Found
+
+if TYPE_CHECKING:
+    from ...training.packing import Encoded
+
+ROW = 1024  # distinct tokens that are laid out in one row; in longer ones too much attention goes to strangers
+
+
+Heard = Callable[[int], object]
+"""Hears how many rows are read."""
+
+
+class Surprise(NamedTuple):
+    """What a model makes of one text: nats over `tokens` tokens of it; `cut` where there was more to read."""
+
+    nats: float
+    tokens: int
+    cut: bool
+
+
+class Likelihood:
+    """A causal language model that reads and writes nothing."""
+
+    def __init__(self, network: Any, tokenizer: Any, remark: str = "") -> None:
+        self._network = network
+        self._tokenizer = tokenizer
+        self._positions = int(getattr(network.config, "max_position_embeddings", None) or 1 << 30)
+        self._packs: bool | None = None
+        self.remark = remark
+
+    @classmethod
+    def load(cls, found: Found) -> "Likelihood":
+        """The model and its adapter, on the GPU where there is one. Raises ModelError for what is no causal model."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        files = found.files
+        try:
+            with quiet_transformers():
+                tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
+                network, told = AutoModelForCausalLM.from_pretrained(
+                    files.folder, dtype=dtype(), local_files_only=True, output_loading_info=True
+                )
+                if found.adapter is not None:
+                    from peft import PeftModel
+
+                    network = PeftModel.from_pretrained(network, str(found.adapter))
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise ModelError(f"{files.name}: cannot be loaded as a language model ({reason_of(error)})") from error
+        if missing := missing_weights(told):
+            raise ModelError(f"{files.name}: this is no causal language model (`{missing}` is missing); give another")
+        return cls(network.to(device()).eval(), tokenizer, found.remark)
+
+    def of_completions(self, samples: Sequence[Sample], longest: int, heard: Heard) -> list[Surprise | str]:
+        """The last answer of each sample after all that was said before it, with the mark that ends it.
+
+        So it is the loss that a training would begin with. At most `longest` tokens of prompt and answer are read.
+        Where nothing can be told there is a reason: `too_long` (the prompt alone), `empty`, `template_refuses` or
+        `not_finite`.
+        """
+        return self._measured([self._answered(sample) for sample in samples], longest, heard)
+
+    def of_texts(self, texts: Sequence[str], longest: int, heard: Heard) -> list[Surprise | str]:
+        """Each text by itself, after the mark that begins one, or the reason why nothing can be told.
+
+        A model without such a mark has the first token for nothing.
+        """
+        from ...training.packing import Encoded
+
+        return self._measured([Encoded(*self._begun(self._ids(text))) for text in texts], longest, heard)
+
+    def _answered(self, sample: Sample) -> "Encoded | str":
+        from ...training.packing import Encoded, turn_tokens
+
+        last = max(at for at, turn in enumerate(sample.messages) if turn.role == "assistant")
+        turns = [turn.model_dump() for turn in sample.messages[: last + 1]]
+        if self._tokenizer.chat_template is None:  # a model that was never taught to chat reads on
+            before = "".join(f"{turn['content']}\n\n" for turn in turns[:-1])
+            start, read = self._begun(self._ids(before))
+            return Encoded(start + read, self._ids(turns[-1]["content"]))
+        try:
+            return Encoded(*turn_tokens(turns, self._tokenizer, cut=sample.controls.get("finish") == "length"))
+        except ModelError:  # such as a template that wants user and assistant by turns
+            return "template_refuses"
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
+
+    def _begun(self, ids: list[int]) -> tuple[list[int], list[int]]:
+        """What a text is read after, and what of it is predicted."""
+        mark = self._tokenizer.bos_token_id
+        return (ids[:1], ids[1:]) if mark is None else ([mark], ids)
+
+    def _measured(self, rows: "Sequence[Encoded | str]", longest: int, heard: Heard) -> list[Surprise | str]:
+        from ...training.packing import Encoded
+
+        longest = min(longest, self._positions)
+        found: list[Surprise | str] = []
+        fit: dict[int, Encoded] = {}
+        for at, one in enumerate(rows):
+            if isinstance(one, str):
+                found.append(one)
+            elif not one.prompt or not one.completion:
+                found.append("empty")
+            else:
+                found.append("too_long")
+                if len(one.prompt) < longest:
+                    fit[at] = Encoded(one.prompt, one.completion[: longest - len(one.prompt)])
+        done = 0
+        for places in self._in_rows(fit):
+            for at, nats in zip(places, self._nats([fit[at] for at in places]), strict=True):
+                tokens = len(fit[at].completion)
+                cut = len(fit[at]) < len(rows[at])
+                found[at] = Surprise(nats, tokens, cut) if math.isfinite(nats) else "not_finite"
+            heard(done := done + len(places))
+        return found
+
+    def _in_rows(self, rows: dict[int, "Encoded"]) -> Iterator[list[int]]:
+        """The keys of `rows` in groups that are read together: kin beside each other, so that they share a prompt."""
+        from ...training.packing import common_prefix, packing_holds
+
+        if self._packs is None and rows:
+            self._packs = packing_holds(self._network, max(len(one) for one in rows.values()))
+        group: list[int] = []
+        size = 0
+        for at in sorted(rows, key=lambda at: (rows[at].prompt, len(rows[at]))):
+            one = rows[at]
+            shared = common_prefix([rows[group[0]].prompt, one.prompt]) if group else 0
+            if group and (not self._packs or size + len(one) - shared > ROW):
+                yield group
+                group, size, shared = [], 0, 0
+            group.append(at)
+            size += len(one) - shared
+        if group:
+            yield group
+
+    def _nats(self, rows: Sequence["Encoded"]) -> list[float]:
+        """Nats of the completion of each of `rows`, which are kin beside kin; logits are of completions only."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        from ...training.packing import alone, completion_logits, pack
+
+        laid_out = pack(rows) if self._packs else alone(rows[0])
+        row = {name: value.to(self._network.device) for name, value in laid_out.items()}
+        with torch.inference_mode():
+            logits = completion_logits(self._network, row).float()
+            losses = cross_entropy(logits, row["targets"], reduction="none").double().cpu()
+        parts = torch.split(losses, [len(one.completion) for one in rows])
+        return [float(part.sum()) for part in parts]
