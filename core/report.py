@@ -153,19 +153,24 @@ def _cost(asked: dict[str, Any]) -> str:
 
 
 def review_sentences(report: Report) -> list[str]:
-    """What judges, verifiers and people did, where any was asked, and every remark of a filter."""
+    """What judges, verifiers and people did, and every remark of a filter; nothing where none was asked."""
+    return [*_remarks(report), *people_sentences(report)]
+
+
+def _remarks(report: Report) -> list[str]:
+    """What judges and verifiers did, where any was asked, and every remark of a filter."""
     reviewed: dict[str, Any] | None = report.funnel.get("reviewed")
     if reviewed is None:
-        return people_sentences(report)
+        return []
     if not any("asked" in figures for figures in report.funnel["figures"].values()):
-        return [*report.funnel["notes"], *people_sentences(report)]
+        return list(report.funnel["notes"])
     said = f"Judges and verifiers answered {reviewed['calls']:,} calls"
     if reviewed["reused"]:
         said += f"; {reviewed['reused']:,} more replies were there already"
     said += _cost(reviewed)
     alphas = {name: figures["alpha"] for name, figures in report.funnel["figures"].items() if "alpha" in figures}
     agreed = [f"the judges of `{name}` agree at α = {alpha:.2f}" for name, alpha in alphas.items()]
-    return ["; ".join([said, *agreed]) + ".", *report.funnel["notes"], *people_sentences(report)]
+    return ["; ".join([said, *agreed]) + ".", *report.funnel["notes"]]
 
 
 def people_sentences(report: Report) -> list[str]:

@@ -15,7 +15,7 @@ from ..core.quality.batch.sides import MARGIN, Side, with_margins
 from ..core.quality.funnel import FilterCount
 from ..core.rounds import Checked, Site
 from ..core.samples import Sample
-from .sift import load_encoder, texts_to_remember
+from .sift import load_encoder
 from .steps import RETRIED, cached
 
 
@@ -39,7 +39,7 @@ def check_batch(
     started = time.perf_counter()
     loop, store = load_loop(site.loop, excluded=left_out), ArtifactStore(site.artifacts)
     samples = list(store.samples(kept))
-    embed = Remembered(texts_to_remember(loop, samples), store.read_bytes(embeddings), lambda: load_encoder(loop))
+    embed = Remembered(store.read_bytes(embeddings), lambda: load_encoder(loop))
     reference = _reference(loop, samples, embed)
     ours, theirs = (Side.of(side, batch.rows, seed) for side in (samples, reference))
     target = batch.wanted(theirs.categories, planned)

@@ -1,20 +1,18 @@
 """Draw old samples from the loop's pool before training; take in the new ones after the verdict."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 from prefect import task
 
 from ..core.artifacts import Artifact, ArtifactStore
 from ..core.loops import load_loop
+from ..core.people.concluding import take_in_review
 from ..core.people.deciding import PeopleReviewed
-from ..core.people.desk import Desk
 from ..core.pool.log import Line
 from ..core.pool.replay import Replay, draw
-from ..core.pool.reviewing import take_in_rows
 from ..core.pool.store import Pool
-from ..core.pool.versions import RoundFacts, Verdict, Version
+from ..core.pool.versions import RoundFacts, Verdict
 from ..core.quality.funnel import Funnel
 from ..core.rounds import Replayed, Round, Site
 from .steps import RETRIED, cached, recorded
@@ -60,26 +58,16 @@ def fill_pool(
     round_: Round,
     funnel: dict[str, Any],
     kept: Artifact,
+    dropped: Artifact,
     used: tuple[str, ...],
     verdict: Verdict,
     people: PeopleReviewed | None = None,
 ) -> Line:
     """Accept what a promoted round kept, mark what another did. Doing it twice changes nothing.
 
-    What `people` turned down stays out for ever; what they vouch for is accepted whatever the verdict, also where they
-    said so while the round trained.
+    What `people` turned down stays out for ever, and what they vouch for is accepted, as `take_in_review` tells.
     """
     facts = RoundFacts(round=round_.id, seed=round_.seed, verdict=verdict, asked=round_.samples, funnel=funnel)
     pool = Pool(site.home, round_.loop)
     line = pool.conclude_round(facts, kept, used, drawn=round_.pool, excluded=people.excluded if people else {})
-    if people is None:
-        return line
-    if people.vouched:
-        change = Version(marks=dict.fromkeys(people.vouched))
-        line = pool.review(change, why=f"review of round {round_.id}") or line
-    desk = Desk(Path(people.sheet).parent)
-    if not desk.concluded:
-        if late := desk.late():
-            line = take_in_rows(pool, site.loop, [row.decided for row in late], desk.sheet).line or line
-        desk.conclude()
-    return line
+    return (people and take_in_review(pool, site.loop, people, dropped)) or line

@@ -76,12 +76,12 @@ def filter_samples(
         examples=examples_of(dropped),
         seconds=time.perf_counter() - started,
         reviewed=opened.reviewed,
-        embeddings=store.write_bytes(packed(texts_to_remember(loop, kept), context), ".npy"),
+        embeddings=store.write_bytes(packed(texts_to_remember(loop, kept), context), ".npz"),
     )
 
 
 def texts_to_remember(loop: Loop, kept: Sequence[Sample]) -> list[str]:
-    """The texts whose embeddings are handed on, in their order."""
+    """The texts whose embeddings are handed on."""
     return [*(seed.text for seed in loop.seeds), *(sample.prompt for sample in kept)]
 
 

@@ -289,6 +289,7 @@ class Turn:
             round_=self.round,
             funnel=funnel_summary(self._waves, sifted),
             kept=sifted.kept,
+            dropped=sifted.dropped,
             used=replayed.ids if replayed else (),
             verdict=decision.verdict,
             people=sifted.people,

@@ -46,7 +46,7 @@ def check(whole: Path, tmp_path: Path, prefect: None, monkeypatch: pytest.Monkey
         context = FunnelContext(load_encoder(loop) if embedded else None)
         if embedded:
             context.embed(texts_to_remember(loop, samples))
-        embeddings = store.write_bytes(packed(texts_to_remember(loop, samples), context), ".npy")
+        embeddings = store.write_bytes(packed(texts_to_remember(loop, samples), context), ".npz")
 
         @flow
         def step() -> Checked:

@@ -205,7 +205,7 @@ def test_what_the_funnel_embedded_is_not_embedded_again() -> None:
         loaded.append(later)
         return later
 
-    embed = Remembered(asked, packed(asked, context), load)
+    embed = Remembered(packed(asked, context), load)
     assert (embed(["another text", "one text"]) == funnel(["another text", "one text"])).all() and not loaded
     assert (embed(asked) == FakeEncoder()(asked)).all()
     embed(asked)
@@ -214,6 +214,15 @@ def test_what_the_funnel_embedded_is_not_embedded_again() -> None:
 
 def test_a_funnel_that_embedded_nothing_hands_on_nothing() -> None:
     asked = ["one text", "another text"]
-    embed = Remembered(asked, packed(asked, FunnelContext(None)), FakeEncoder)
+    embed = Remembered(packed(asked, FunnelContext(None)), FakeEncoder)
     assert (embed(asked) == FakeEncoder()(asked)).all()
     assert packed([], FunnelContext(None))
+
+
+def test_embeddings_are_found_by_their_texts_wherever_those_stand() -> None:
+    context = FunnelContext(FakeEncoder())
+    context.embed(["one text", "another text", "a third text"])
+    embed = Remembered(packed(["one text", "another text", "a third text"], context), later := FakeEncoder)
+    left = ["a third text", "one text, corrected", "another text"]
+    assert (embed(left) == later()(left)).all(), "people took one out, and corrected one"
+    assert packed(left, context) == packed(left, context)
