@@ -85,6 +85,9 @@ def check(loop: LoopFolder) -> None:
         table.add_row(name, str(len(suite.items)), f"{suite.settings.role}, scored by {suite.settings.scorer.kind}")
     for judge in read.settings.funnel.asking:
         table.add_row(judge.kind, str(len(read.settings.teachers(judge.role))), f"teachers, as {judge.role}")
+    if (review := read.settings.review).mode != "off":
+        then = f"the round waits at most {review.wait}" if review.mode == "required" else "the round does not wait"
+        table.add_row("people", str(review.rows), f"rows for review, {review.mode}: {then}")
     fit = Table("is the task …", "", "why", box=None, pad_edge=False, header_style="dim")
     colours = {"yes": "green", "weak": "yellow", "no": "red"}
     for question in ("structured", "learnable", "verifiable"):

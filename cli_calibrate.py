@@ -34,10 +34,10 @@ def calibrate(
     from .core.quality.thresholds import write_calibration
 
     with watching() as progress:
-        files = find_encoder(encoder, "calibrate", progress)
+        files = find_encoder(encoder, "this", progress)
     found = calibrated(
         source,
-        load_encoder(files, "calibrate"),
+        load_encoder(files, "this"),
         encoder=files.name,
         model=files.digest,
         false_positives=false_positives,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .core.models.encoder import Encode
     from .core.models.progress import Progress
     from .core.models.store import ModelFiles
+    from .core.quality.batch.check import Checked
+    from .core.quality.batch.sides import Embed
+    from .core.quality.files.beside import Comparison
     from .core.quality.files.run import Filtered
     from .core.quality.filters import FunnelContext
     from .core.quality.funnel import Funnel
@@ -44,37 +47,56 @@ def filter_(
     examples: Annotated[int, typer.Option(min=0, help="Texts to show for each reason, masked.")] = 1,
     report: Annotated[Path | None, typer.Option(help="Write the figures to this file as JSON.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the funnel in this file, .svg or .html.")] = None,
+    check: Annotated[
+        Path | None, typer.Option(metavar="REFERENCE", help="Compare what is kept, as a whole, with these rows.")
+    ] = None,
 ) -> None:
     """Filter a file of rows: texts with or without labels, prompts with or without answers, conversations.
 
     Judged is what the user said last. OUT has every column of IN, in its order. What is dropped stands beside it in
     OUT-stem.dropped with its reason, what cannot be read in OUT-stem.quarantined.jsonl with its line. Without --config
-    rows pass rules and lose duplicates; with --seeds they must also be new and fit their label.
+    rows pass rules and lose duplicates; with --seeds they must also be new and fit their label. --check tells whether
+    what is kept is spread as REFERENCE is: numbers, labels, embeddings; --picture then draws that beside the funnel.
     """
     from .core.parallel import in_processes
+    from .core.quality.files.beside import picture_beside
     from .core.quality.files.picture import check_ending, write_picture
     from .core.quality.files.run import check_paths, filter_file, processes_for
     from .core.quality.files.run import report as as_json
 
-    read = [path for path in (config, seeds, *(holdout or ()), *(pool or ())) if path is not None]
+    read = [path for path in (config, seeds, check, *(holdout or ()), *(pool or ())) if path is not None]
     funnel = _funnel(config, seeds is not None)
-    check_paths(source, out, [*funnel.remembering, *(path for path in (report, picture) if path is not None)], read)
+    second = picture_beside(picture) if picture is not None and check is not None else None
+    drawn = [path for path in (report, picture, second) if path is not None]
+    check_paths(source, out, [*funnel.remembering, *drawn], read)
     if picture is not None:
         check_ending(picture)
     processes = processes_for(source, workers)
     with _clearing_up(), watching() as progress:
+        compared = _comparison(check, config)
         context = _context(funnel, source, seeds, holdout or [], pool or [], encoder, progress)
         each = in_processes(processes) if processes > 1 else map
         result = filter_file(
-            source, out, funnel, context, each=each, progress=progress, examples=examples, with_scores=scores
+            source,
+            out,
+            funnel,
+            context,
+            each=each,
+            progress=progress,
+            examples=examples,
+            with_scores=scores,
+            watch=compared and compared.kept,
+            numbers=compared.numbers if compared else (),
         )
+        checked = compared and compared.finish(_embed(context, encoder, progress))
     if picture is not None:
         write_picture(picture, result, f"{source.name}: {result.kept:,} of {result.rows:,} rows kept")
+    settings = {"source": str(source), "workers": processes, "funnel": funnel.model_dump()}
     if report is not None:
-        write_text(
-            report, as_json(result, {"source": str(source), "workers": processes, "funnel": funnel.model_dump()})
-        )
+        write_text(report, as_json(result, settings | ({"batch": checked.report.model_dump()} if checked else {})))
     _show(result, source, out)
+    if checked and compared and check is not None:
+        _show_check(checked, compared.settings.corrects, f"{out.name} beside {check.name}", second)
 
 
 def _funnel(config: Path | None, with_seeds: bool) -> "Funnel":
@@ -120,9 +142,10 @@ def _context(
         raise ConfigError(
             f"the filter `{needed['review']}` asks the teachers of a loop; leave it out here, or run it in a loop"
         )
+    asked_by = f"the filter `{needed['encoder']}`" if "encoder" in needed else ""
     known = read_all(seeds) if seeds is not None else []
-    model = find_encoder(encoder, needed["encoder"], progress) if "encoder" in needed else None
-    encode = load_encoder(model, needed["encoder"]) if model is not None else None
+    model = find_encoder(encoder, asked_by, progress) if "encoder" in needed else None
+    encode = load_encoder(model, asked_by) if model is not None else None
     context = FunnelContext(
         encode,
         [(sample.prompt, sample.label or "") for sample in known],
@@ -137,6 +160,31 @@ def _context(
     return context
 
 
+def _comparison(reference: Path | None, config: Path | None) -> "Comparison | None":
+    """The reference of --check, with the limits that `batch:` of a whole loop.yaml sets."""
+    from .core.quality.batch.settings import Batch
+    from .core.quality.files.beside import comparison
+    from .core.settings import parse, read_yaml
+
+    if reference is None:
+        return None
+    settings = read_yaml(config) if config is not None else {}
+    given = settings.get("batch", {}) if "funnel" in settings else {}
+    return comparison(reference, parse(Batch, given, f"{config}: batch"))
+
+
+def _embed(context: "FunnelContext", encoder: str, progress: "Progress") -> "Embed | str":
+    """What embeds for --check: the funnel's own encoder, another, or why there is none."""
+    if context.encodes:
+        return context.embed
+    try:
+        return load_encoder(find_encoder(encoder, "--check", progress), "--check")
+    except ModelError as error:
+        if encoder != ENCODER:
+            raise
+        return str(error)
+
+
 def find_encoder(name: str, asked_by: str, progress: "Progress") -> "ModelFiles":
     """The files of an encoder. Raises ModelError, naming what asks for it."""
     from .core.models.store import ModelStore
@@ -144,7 +192,7 @@ def find_encoder(name: str, asked_by: str, progress: "Progress") -> "ModelFiles"
     try:
         return ModelStore().get(name, progress)
     except ModelError as error:
-        raise ModelError(f"{_needed(asked_by)}: {error} ({_hint()})") from None
+        raise ModelError(f"{asked_by} needs an encoder: {error} ({_hint()})") from None
 
 
 def load_encoder(files: "ModelFiles", asked_by: str) -> "Encode":
@@ -154,11 +202,7 @@ def load_encoder(files: "ModelFiles", asked_by: str) -> "Encode":
     try:
         return Encoder.load(files)
     except ModelError as error:
-        raise ModelError(f"{_needed(asked_by)}: {error} ({_hint()})") from None
-
-
-def _needed(asked_by: str) -> str:
-    return "this needs an encoder" if asked_by == "calibrate" else f"the filter `{asked_by}` needs an encoder"
+        raise ModelError(f"{asked_by} needs an encoder: {error} ({_hint()})") from None
 
 
 def _hint() -> str:
@@ -245,6 +289,25 @@ def _show(result: "Filtered", source: Path, out: Path) -> None:
         print_(f"{path}: {rows:,} {what}", markup=False)
     for complaint in result.complaints:
         print_(f"  {complaint}", markup=False, style="dim")
+
+
+def _show_check(checked: "Checked", corrects: bool, title: str, picture: Path | None) -> None:
+    """The findings on what was kept, and their picture."""
+    from .core.quality.batch.findings import summary
+    from .core.quality.batch.picture import draw
+    from .core.quality.batch.tables import table
+    from .core.quality.files.picture import write_svg
+
+    out = Console(highlight=False)
+    out.print()
+    out.print(table(checked.report.findings))
+    for line in (summary(checked.report), *checked.report.notes):
+        out.print(line, markup=False)
+    if corrects:
+        out.print("The corrections of `batch:` are for rounds; a file is only looked at.", markup=False)
+    if picture is not None:
+        write_svg(picture, draw(checked.plot, title), title)
+        out.print(f"{picture}: the same as a picture", markup=False, soft_wrap=True)
 
 
 def _files(result: "Filtered", out: Path) -> Iterator[tuple[Path, int, str]]:

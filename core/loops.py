@@ -25,9 +25,11 @@ from .generation.tasks import AnyTask
 from .generation.writing import Writing
 from .labelled import refuse_leaks
 from .models.store import ModelFiles, ModelStore
+from .people.settings import PeopleReview
 from .pool.fitting import Present
 from .pool.replay import Replay
 from .prompts import Template, load_template
+from .quality.batch.settings import Batch
 from .quality.funnel import Funnel
 from .quality.review.asking import TASK as REVIEW
 from .rows import read_rows
@@ -65,9 +67,17 @@ class LoopSettings(Setting):
     suites: dict[str, SuiteSettings] = Field(min_length=1, description="name → fixed benchmark set")
     generate: Generation = Field(Generation(), description="how samples are written")
     funnel: Funnel = Field(Funnel(), description="what is thrown away")
+    review: PeopleReview = Field(PeopleReview(), description="whether people look at rows before the round trains")
+    batch: Batch = Field(Batch(), description="how what is kept is looked at as a whole, and corrected")
     replay: Replay = Field(Replay(), description="which samples of earlier rounds are trained on again")
     train: Training = Field(Training(), description="how the adapter is trained")
     gate: GateSettings = Field(GateSettings(), description="when a candidate is better")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the settings makes a round what it is: how long people may take does not."""
+        told = self.model_dump(mode="json", exclude={"review": {"wait", "on_timeout"}})
+        return told if self.review.mode != "off" else {name: one for name, one in told.items() if name != "review"}
 
     def teachers(self, role: Role) -> tuple[Teacher, ...]:
         """The teachers of one role, in their order."""
@@ -139,6 +149,7 @@ class Loop:
         self.suites = {
             name: read_suite(name, suite, folder, tuple(self.labels)) for name, suite in settings.suites.items()
         }
+        self._check_target()
         rehearsal = _prompts(folder / settings.rehearsal) if settings.rehearsal else []
         self.rehearsal = [row.text for row in rehearsal]
         for suite in self.suites.values():
@@ -158,6 +169,12 @@ class Loop:
     @property
     def seeds(self) -> list[Example]:
         return self.material.seeds
+
+    @property
+    def planned_mix(self) -> dict[str, float]:
+        """Category → weight of its share of what is written, as the quotas say."""
+        quotas = self.settings.generate.quotas
+        return {category: quotas.get(category, 1.0) for category in self.material.categories}
 
     @property
     def present(self) -> Present:
@@ -201,6 +218,14 @@ class Loop:
             if unknown := [name for name in item.passages if name not in passages]:
                 raise DataError(f"{suite.path}:{line}: no passage `{unknown[0]}`; {nearest(unknown[0], passages)}")
 
+    def _check_target(self) -> None:
+        target = self.settings.batch.target
+        known = self.material.categories
+        if isinstance(target, dict) and (unknown := [name for name in target if name not in known]):
+            raise ConfigError(
+                f"{self.folder / CONFIG}: `batch.target.{unknown[0]}` is no category; {nearest(unknown[0], known)}"
+            )
+
     def _facts(self) -> Facts:
         """What the suitability check looks at."""
         settings, material = self.settings, self.material
@@ -230,7 +255,7 @@ class Loop:
         """Names the loop's content: settings, material, rehearsal, suites and the prompts of reviewers."""
         return digest_of(
             {
-                "settings": self.settings.model_dump(mode="json"),
+                "settings": self.settings.identity,
                 "material": self.material.digest,
                 "rehearsal": self.rehearsal_digest,
                 "suites": {name: suite.digest for name, suite in self.suites.items()},

@@ -7,6 +7,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from .pool.agreement import JudgeAgreement
+from .quality.batch.findings import COLUMNS as BATCH_COLUMNS
+from .quality.batch.findings import rows as batch_rows
+from .quality.batch.findings import summary
+from .quality.batch.tables import warnings
 from .rounds import Report
 
 COLOUR = {"promoted": "green", "rejected": "red", "inconclusive": "yellow"}
@@ -75,7 +80,7 @@ def as_markdown(report: Report) -> str:
 {markdown_table(["funnel", "samples", "share"], funnel_rows(report))}
 
 {_teacher_sentence(report)} {_training_sentence(report)}
-{_review_lines(report)}
+{_review_lines(report)}{_batch_section(report)}
 This was look {report.gate["look"]} at the target; it could spend α = \
 {report.gate["alpha"]:.3g}. Round `{report.round}`, seed {report.seed}.
 """
@@ -111,6 +116,7 @@ def as_renderable(report: Report) -> RenderableType:
         Text(),
         Text(f"{_teacher_sentence(report)} {_training_sentence(report)}"),
         *map(Text, review_sentences(report)),
+        *(warnings(report.batch) if report.batch else ()),
         Text(_where_sentence(report), style="dim"),
     )
 
@@ -147,6 +153,11 @@ def _cost(asked: dict[str, Any]) -> str:
 
 
 def review_sentences(report: Report) -> list[str]:
+    """What judges, verifiers and people did, and every remark of a filter; nothing where none was asked."""
+    return [*_remarks(report), *people_sentences(report)]
+
+
+def _remarks(report: Report) -> list[str]:
     """What judges and verifiers did, where any was asked, and every remark of a filter."""
     reviewed: dict[str, Any] | None = report.funnel.get("reviewed")
     notes: list[str] = report.funnel.get("notes", [])
@@ -163,10 +174,47 @@ def review_sentences(report: Report) -> list[str]:
     return ["; ".join([said, *agreed]) + ".", *notes]
 
 
+def people_sentences(report: Report) -> list[str]:
+    """What people decided before the round trained, and how far they agree; nothing where nobody was asked."""
+    review = report.review
+    if not review:
+        return []
+    done = ", ".join(f"{review[name]} {name}" for name in ("accepted", "rejected", "corrected", "undecided"))
+    sentences = [f"People decided on {review['decided']} of {review['asked']} rows: {done}."]
+    for pair in review["agreement"]:
+        kappa = "not defined" if pair["kappa"] is None else f"{pair['kappa']:.2f}"
+        both = f"{pair['one'] or 'somebody'} and {pair['other'] or 'somebody'}"
+        sentences.append(f"{both} agree on {pair['share']:.0%} of {pair['rows']} rows; Cohen's κ {kappa}.")
+    if review["judge"]:
+        sentences.append(JudgeAgreement.model_validate(review["judge"]).sentence)
+    return sentences
+
+
 def _review_lines(report: Report) -> str:
     """The same as a list of Markdown between empty lines."""
     sentences = review_sentences(report)
     return "\n" + "\n".join(f"- {sentence}" for sentence in sentences) + "\n" if sentences else ""
+
+
+BATCH_PICTURE = "batch.svg"
+"""Its name among the artifacts of the round's run."""
+
+
+def _batch_section(report: Report) -> str:
+    """The findings on the batch as Markdown, with a link to the picture."""
+    if (batch := report.batch) is None:
+        return ""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in batch_rows(batch.findings)]
+    said = "".join(f"- {line}\n" for line in (*(f"{one.kind}: {one.said}." for one in batch.corrections), *batch.notes))
+    picture = f"{report.mlflow['url']}/artifacts/{BATCH_PICTURE}"
+    return f"""
+## The batch as a whole
+
+{summary(batch)} [Picture]({picture})
+
+{markdown_table(list(BATCH_COLUMNS), cells)}
+
+{said}"""
 
 
 def _where_sentence(report: Report) -> str:

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from .artifacts import Artifact
 from .evaluation.gate import Decision, SuiteFigures
+from .people.deciding import PeopleReviewed
 from .pool.log import Line
+from .quality.batch.findings import BatchReport
 from .quality.funnel import ASKING, FilterCount
 from .quality.review.opening import Reviewed
 from .settings import Setting
@@ -72,6 +76,16 @@ class Rehearsed(Setting):
     seconds: float
 
 
+class Checked(Setting):
+    """What was found on all that the funnel kept together, and what is trained on then."""
+
+    kept: Artifact
+    dropped: Artifact
+    counts: tuple[FilterCount, ...]  # of what was dropped here
+    report: BatchReport
+    plot: Artifact  # JSON: what the picture is drawn from
+
+
 class Sifted(Setting):
     """What the funnel kept, and beside it what it dropped, with reasons."""
 
@@ -82,6 +96,18 @@ class Sifted(Setting):
     examples: dict[str, tuple[str, ...]]  # reason → a few texts
     seconds: float
     reviewed: Reviewed = Reviewed()
+    embeddings: Artifact | None = None  # of seeds and kept, as far as filters made them
+    people: PeopleReviewed | None = None  # None where nobody was asked
+    batch: Checked | None = None
+
+
+class ReviewedSamples(Setting):
+    """What people's review left of what the funnel kept."""
+
+    kept: Artifact
+    dropped: Artifact
+    examples: dict[str, tuple[str, ...]]
+    people: PeopleReviewed
 
 
 class Replayed(Setting):
@@ -145,6 +171,8 @@ class Report(Setting):
     gate: dict[str, Any]
     replay: dict[str, Any]
     pool: dict[str, Any]
+    review: dict[str, Any] = Field({})  # empty where nobody was asked
+    batch: BatchReport | None = None
 
 
 def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
@@ -236,6 +264,8 @@ def build_report(
         gate={"alpha": decision.alpha, "look": decision.look},
         replay=replay_summary(round_, replayed),
         pool=pool.model_dump(include={"version", "accepted", "marked", "excluded"}),
+        review=sifted.people.summary() if sifted.people else {},
+        batch=sifted.batch.report if sifted.batch else None,
     )
 
 

@@ -22,7 +22,9 @@ REHEARSAL = "rehearsal"
 """The task of a sample on which a training stays as the base is."""
 
 Role = Literal["system", "user", "assistant", "tool"]
-Origin = Literal["seed", "teacher", "augmented", "feedback", "import"]
+Origin = Literal["seed", "teacher", "augmented", "feedback", "import", "human", "pseudo"]
+"""`feedback` is a person's correction of a sample, `human` a text of the traffic that a person labelled, `pseudo` one
+whose label a classifier was sure of."""
 Turn = tuple[Role, str]  # who says what
 
 

@@ -18,7 +18,7 @@ def improve(loop: str, samples: int | None = None, seed: int | None = None, from
         from_step: Do this step and those after it again, though nothing that they depend on has changed.
     """
     with opened(loop, samples, seed, from_step) as turn:
-        sifted = turn.gather()
+        sifted = turn.check(turn.review(turn.gather()))
         replayed = turn.replay(sifted)
         rehearsed = turn.rehearse()
         candidate = turn.train(sifted, replayed, rehearsed)

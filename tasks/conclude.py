@@ -1,5 +1,6 @@
 """The end of a round: what was found goes into MLflow, the registry and the Prefect page."""
 
+import re
 from typing import Any
 
 from prefect import task
@@ -10,8 +11,10 @@ from ..blocks.tracking import CANDIDATE, CHAMPION, Tracking
 from ..core.artifacts import ArtifactStore
 from ..core.evaluation.gate import Decision
 from ..core.loops import load_loop
+from ..core.quality.batch.findings import BatchReport
+from ..core.quality.batch.picture import Plot, draw
 from ..core.quality.verdicts import DUPLICATE_OF
-from ..core.report import SUITE_COLUMNS, as_markdown, funnel_rows, suite_rows
+from ..core.report import BATCH_PICTURE, SUITE_COLUMNS, as_markdown, funnel_rows, suite_rows
 from ..core.rounds import Generated, Replayed, Report, Results, Round, Sifted, Site, TrainedAdapter, teacher_summary
 from .sift import REMARKS
 from .steps import RETRIED, recorded
@@ -51,6 +54,8 @@ def record_round(
                 for name, figure in count.figures.items()
             },
             **{f"review.{name}": float(value) for name, value in sifted.reviewed.model_dump().items() if value},
+            **people_metrics(sifted),
+            **(batch_metrics(sifted.batch.report) if sifted.batch else {}),
             "train.samples": trained.training.samples,
             "train.tokens_per_second": trained.training.tokens_per_second,
             "train.seconds": trained.training.seconds,
@@ -91,6 +96,10 @@ def record_round(
     for template in (*writing.templates.values(), writing.answer, *loop.review_templates.values()):
         register_prompt(round_.loop, template, round_.run_id)
     tracking.log_figure(round_.run_id, _loss_figure(trained.training.losses), "loss.png")
+    if sifted.batch is not None:
+        plot = Plot.model_validate(store.read_json(sifted.batch.plot))
+        title = f"{round_.loop}, round {round_.id}: {plot.kept:,} kept beside {plot.reference:,} seeds"
+        tracking.log_text(round_.run_id, draw(plot, title), BATCH_PICTURE)
 
 
 @task(**recorded("promote"), **RETRIED)
@@ -138,6 +147,27 @@ def publish(site: Site, run_id: str, report: Report) -> None:
         description="What the funnel kept, and why the rest went",
     )
     create_link_artifact(report.mlflow["url"], link_text="The round in MLflow", key=f"{key}-mlflow")
+
+
+def people_metrics(sifted: Sifted) -> dict[str, float]:
+    """What people decided before the round trained, as metrics; nothing where nobody was asked."""
+    if (people := sifted.people) is None:
+        return {}
+    told = people.summary()
+    found = {name: float(told[name]) for name in ("asked", "decided", "accepted", "rejected", "corrected")}
+    if people.judge is not None:
+        figures = {"share": people.judge.share, "kappa": people.judge.kappa, "alpha": people.judge.alpha}
+        found |= {f"judge_{name}": value for name, value in figures.items() if value is not None}
+    return {f"people.{name}": value for name, value in found.items()}
+
+
+def batch_metrics(batch: BatchReport) -> dict[str, float]:
+    """What was measured on the batch, under names that MLflow takes, and how many findings warn or are unknown."""
+    told = {"batch.warnings": float(len(batch.of("warn"))), "batch.unknown": float(len(batch.of("unknown")))}
+    for finding in batch.findings:
+        if finding.value is not None:
+            told[re.sub(r"[^\w\-./ ]", "_", f"batch.{finding.check}.{finding.of}")] = finding.value
+    return told
 
 
 def _columns(rows: list[dict[str, Any]], *first: str) -> list[str]:

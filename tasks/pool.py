@@ -7,6 +7,8 @@ from prefect import task
 
 from ..core.artifacts import Artifact, ArtifactStore
 from ..core.loops import load_loop
+from ..core.people.concluding import take_in_review
+from ..core.people.deciding import PeopleReviewed
 from ..core.pool.log import Line
 from ..core.pool.replay import Replay, draw
 from ..core.pool.store import Pool
@@ -52,8 +54,20 @@ def draw_replay(
 
 @task(**recorded("pool"), **RETRIED)
 def fill_pool(
-    site: Site, round_: Round, funnel: dict[str, Any], kept: Artifact, used: tuple[str, ...], verdict: Verdict
+    site: Site,
+    round_: Round,
+    funnel: dict[str, Any],
+    kept: Artifact,
+    dropped: Artifact,
+    used: tuple[str, ...],
+    verdict: Verdict,
+    people: PeopleReviewed | None = None,
 ) -> Line:
-    """Accept what a promoted round kept, mark what another did. Doing it twice changes nothing."""
+    """Accept what a promoted round kept, mark what another did. Doing it twice changes nothing.
+
+    What `people` turned down stays out for ever, and what they vouch for is accepted, as `take_in_review` tells.
+    """
     facts = RoundFacts(round=round_.id, seed=round_.seed, verdict=verdict, asked=round_.samples, funnel=funnel)
-    return Pool(site.home, round_.loop).conclude_round(facts, kept, used, drawn=round_.pool)
+    pool = Pool(site.home, round_.loop)
+    line = pool.conclude_round(facts, kept, used, drawn=round_.pool, excluded=people.excluded if people else {})
+    return (people and take_in_review(pool, site.loop, people, dropped)) or line

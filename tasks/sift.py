@@ -18,6 +18,7 @@ from ..core.models.encoder import Encoder
 from ..core.models.store import ModelFiles, ModelStore
 from ..core.pool.exclusion import Exclusion
 from ..core.pool.store import Pool
+from ..core.quality.batch.remembered import packed
 from ..core.quality.context import FunnelContext, no_threshold
 from ..core.quality.funnel import Funnel
 from ..core.quality.known import Text
@@ -34,7 +35,7 @@ SHOWN = 3  # examples a reason
 REMARKS = "review"  # the control that keeps what judges and verifiers said of a sample
 
 
-@task(**cached("filter", version=5), **RETRIED)
+@task(**cached("filter", version=6), **RETRIED)
 def filter_samples(
     site: Site,
     candidates: tuple[Artifact, ...],
@@ -83,15 +84,21 @@ def filter_samples(
         dropped=store.write_samples(dropped),
         counts=tuple(counts),
         cells=dict(Counter(cell_of(sample.controls) for sample in kept)),
-        examples=_examples(dropped),
+        examples=examples_of(dropped),
         seconds=time.perf_counter() - started,
         reviewed=opened.reviewed,
+        embeddings=store.write_bytes(packed(texts_to_remember(loop, kept), context), ".npz"),
     )
 
 
 def encoder_of(loop: Loop) -> ModelFiles:
     """The files of the encoder that the loop names."""
     return ModelStore().get(loop.model_ref(loop.settings.encoder))
+
+
+def texts_to_remember(loop: Loop, kept: Sequence[Sample]) -> list[str]:
+    """The texts whose embeddings are handed on."""
+    return [*(seed.text for seed in loop.seeds), *(sample.prompt for sample in kept)]
 
 
 def load_encoder(loop: Loop) -> Encoder:
@@ -137,7 +144,8 @@ def _with_remarks(sample: Sample, remarks: Mapping[str, Sequence[str]]) -> Sampl
     return sample.model_copy(update={"controls": controls})
 
 
-def _examples(dropped: Sequence[Sample]) -> dict[str, tuple[str, ...]]:
+def examples_of(dropped: Sequence[Sample]) -> dict[str, tuple[str, ...]]:
+    """A few texts for each reason, with personal data masked."""
     texts: dict[str, list[str]] = defaultdict(list)
     for sample in dropped:
         if len(texts[sample.reject_reason or ""]) < SHOWN:

@@ -8,7 +8,7 @@ from prefect.states import Crashed
 
 
 def end_stale_runs() -> None:
-    """Mark the runs that bear the name of this one and are `Running` as crashed.
+    """Mark the runs that bear the name of this one and are `Running`, or paused for people, as crashed.
 
     To be called by whoever holds the loop's lock: then no other run of the loop is alive, and one that was killed
     could not say so itself.
@@ -16,8 +16,9 @@ def end_stale_runs() -> None:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
+    alive = [StateType.RUNNING, StateType.PAUSED]
     running = FlowRunFilter.model_validate(
-        {"name": {"any_": [context.flow_run.name]}, "state": {"type": {"any_": [StateType.RUNNING]}}}
+        {"name": {"any_": [context.flow_run.name]}, "state": {"type": {"any_": alive}}}
     )
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(flow_run_filter=running):

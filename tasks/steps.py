@@ -64,9 +64,14 @@ class Steps:
 
     def __init__(self, site: Site, anew: Step | None = None) -> None:
         self._site = site
+        self._first = anew
         self._anew = from_step(anew)
         self._store = ArtifactStore(site.artifacts)
         self.times: dict[str, StepTime] = {}
+
+    def from_here(self, step: Step) -> bool:
+        """Whether the round was told to begin anew with just this step."""
+        return self._first == step
 
     def run(self, step: Callable[..., R], **arguments: Any) -> R:
         """The result of a task, from its cache when every artefact that it names is still there."""

@@ -18,6 +18,7 @@ from ..core.generation.augment.settings import Augmentation
 from ..core.loops import Loop, Overrides, find_loop, load_loop
 from ..core.models.encoder import ENCODING
 from ..core.models.store import ModelFiles, ModelStore
+from ..core.people.desk import turned_down_by
 from ..core.pool.store import Pool
 from ..core.quality.review.opening import Reviewed
 from ..core.quality.scores.models import CHAMPION as BY_CHAMPION
@@ -39,10 +40,12 @@ from ..core.rounds import (
 from ..core.steps import Step
 from ..core.workspace import explaining_disk_errors, home
 from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
+from .check import check_batch
 from .conclude import promote, publish, record_round
 from .generate import vary_samples, write_samples
 from .pool import draw_replay, fill_pool
 from .rehearse import answer_rehearsal
+from .review import reviewed_by_people
 from .sift import calibration_of, filter_samples
 from .stale import end_stale_runs
 from .steps import Steps
@@ -95,7 +98,7 @@ class Turn:
             champion=self._tracking.champion(),
             run_id=self._tracking.open_run(round_id, {"wheelwork.suites": self._targets, "wheelwork.seed": str(seed)}),
             pool=Pool(site.home, loop.name).drawn_by(round_id),
-            excluded=excluded,
+            excluded=tuple(sorted({*excluded} - turned_down_by(site.home, loop.name, round_id))),
         )
 
     def gather(self) -> Sifted:
@@ -159,6 +162,35 @@ class Turn:
         )
         self._reviewed += sifted.reviewed
         return sifted.model_copy(update={"reviewed": self._reviewed})
+
+    def review(self, sifted: Sifted) -> Sifted:
+        """What people leave of the samples; the same where the loop asks nobody."""
+        if self._loop.settings.review.mode == "off" or not sifted.kept.rows:
+            return sifted
+        return reviewed_by_people(self._steps, self.round, self._loop, sifted)
+
+    def check(self, sifted: Sifted) -> Sifted:
+        """Look at the kept as a whole beside the seeds; what is left is what the loop's corrections leave."""
+        checked = self._steps.run(
+            check_batch,
+            kept=sifted.kept,
+            dropped=sifted.dropped,
+            embeddings=sifted.embeddings,
+            batch=self._loop.settings.batch,
+            planned=self._loop.planned_mix,
+            left_out=self._loop.material.left_out,
+            seeds=self._loop.material.seeds_digest,
+            encoder=self._encoder,
+            seed=self.round.seed,
+        )
+        return sifted.model_copy(
+            update={
+                "kept": checked.kept,
+                "dropped": checked.dropped,
+                "counts": (*sifted.counts, *checked.counts),
+                "batch": checked,
+            }
+        )
 
     def replay(self, sifted: Sifted) -> Replayed | None:
         """Draw from the pool; None where there is nothing to draw, as in the first round."""
@@ -260,8 +292,10 @@ class Turn:
             round_=self.round,
             funnel=funnel_summary(self._waves, sifted),
             kept=sifted.kept,
+            dropped=sifted.dropped,
             used=replayed.ids if replayed else (),
             verdict=decision.verdict,
+            people=sifted.people,
         )
         report = build_report(
             self.round,

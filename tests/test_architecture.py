@@ -21,6 +21,7 @@ LAYERS = (
     "cli_generate",
     "cli_merge",
     "cli_pool",
+    "cli_label",
     "cli_review",
     "cli",
     "__main__",

@@ -1,9 +1,17 @@
-"""How far people agree who decided on the same rows: share and Cohen's kappa, pair by pair."""
+"""How far people agree who decided on the same rows, pair by pair, and how far with the judges of the funnel."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import NamedTuple
+
+from pydantic import Field
+
+from ..quality.review.agreement import krippendorff_alpha
+from ..settings import Setting
+
+JUDGE = "judge"  # the score that judges give: the mean of their grades, from 1 to 5
+GOOD = 4.0
 
 
 class PairAgreement(NamedTuple):
@@ -39,3 +47,38 @@ def _agreement(one: str, other: str, pairs: list[tuple[str, str]]) -> PairAgreem
     same_by_chance = sum(lefts[said] * rights[said] for said in lefts)  # of n², in whole numbers: 1 is exactly 1
     kappa = None if same_by_chance == n * n else (share - same_by_chance / n**2) / (1 - same_by_chance / n**2)
     return PairAgreement(one, other, n, share, kappa)
+
+
+class JudgeAgreement(Setting):
+    """People and the judges of the funnel over the rows that both looked at."""
+
+    rows: int = Field(ge=1, description="rows that people decided on and that have a judge's score")
+    share: float = Field(ge=0, le=1, description="of the rows on which both say the same")
+    kappa: float | None = Field(None, description="Cohen's κ; None where chance alone would agree always")
+    alpha: float | None = Field(None, description="Krippendorff's α, nominal; None where nothing can be told")
+
+    @property
+    def sentence(self) -> str:
+        """The figures for people."""
+        kappa, alpha = ("not defined" if value is None else f"{value:.2f}" for value in (self.kappa, self.alpha))
+        return (
+            f"People and the judge agree on {self.share:.0%} of {self.rows} rows (a mean grade of {GOOD:g} or more "
+            f"counts as accept); Cohen's κ {kappa}, Krippendorff's α {alpha}."
+        )
+
+
+def agreement_with_judge(rows: Iterable[tuple[str, Mapping[str, float]]]) -> JudgeAgreement | None:
+    """How far people agree with the judges; `rows` has what people decided, and the scores of the sample.
+
+    A judge's word is its mean grade: GOOD or more accepts. What the funnel kept has passed its bar already, so that
+    the bar would accept every row. None where no row has both.
+    """
+    pairs = [
+        (said, "accept" if scores[JUDGE] >= GOOD else "reject")
+        for said, scores in rows
+        if said in ("accept", "reject") and JUDGE in scores
+    ]
+    if not pairs:
+        return None
+    both = _agreement("people", "judge", pairs)
+    return JudgeAgreement(rows=both.rows, share=both.share, kappa=both.kappa, alpha=krippendorff_alpha(pairs))

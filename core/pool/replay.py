@@ -7,12 +7,11 @@ smallest). u comes from the seed and the sample's id, so a draw depends on the p
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import log
 from typing import NamedTuple
 
 from pydantic import Field
 
-from ..digests import digest_of
+from ..draws import HIGHEST, favour, sort_key
 from ..generation.quota import spread, top_up
 from ..samples import Sample
 from ..settings import Setting
@@ -20,7 +19,7 @@ from .fitting import Present
 from .versions import Entry, Mark, View, category_of
 
 LOOKED_AT = 3  # entries for each one wanted: what else is there when some do not fit any more
-LOWEST, HIGHEST = 0.5, 1.5  # how much likelier a score makes a sample: three times at most
+BY_PEOPLE = ("feedback", "human")
 
 Load = Callable[[Iterable[Entry]], Iterable[Sample]]
 
@@ -50,12 +49,12 @@ class Replay(Setting):
         return {category: self._in_order(strata[category], now, seed) for category in sorted(strata)}
 
     def _in_order(self, entries: Sequence[Entry], now: int, seed: int) -> list[Entry]:
-        favour = _favour({entry.id: entry.scores[self.by] for entry in entries if self.by in entry.scores})
+        favoured = favour({entry.id: entry.scores[self.by] for entry in entries if self.by in entry.scores})
 
         def key(entry: Entry) -> tuple[float, str]:
-            middle = HIGHEST if entry.origin == "feedback" else 1.0  # a person's own words need no score
-            weight = favour.get(entry.id, middle) * 0.5 ** ((now - entry.ordinal) / self.half_life)
-            return (-log(_uniform(seed, entry.id)) / max(weight, 1e-300), entry.id)
+            middle = HIGHEST if entry.origin in BY_PEOPLE else 1.0  # a person's own words need no score
+            weight = favoured.get(entry.id, middle) * 0.5 ** ((now - entry.ordinal) / self.half_life)
+            return (sort_key(seed, entry.id, weight), entry.id)
 
         return sorted(entries, key=key)
 
@@ -120,17 +119,3 @@ def draw(
             chosen[entry.category].append((entry.id, weighed))
     taken = [one for ones in chosen.values() for one in ones]
     return Drawn([sample for _, sample in taken], tuple(id for id, _ in taken), dict(+passed))
-
-
-def _favour(scores: Mapping[str, float]) -> dict[str, float]:
-    """Weights from LOWEST for the lowest score to HIGHEST for the highest, by rank: any scale and outliers will do."""
-    values = sorted(set(scores.values()))
-    if len(values) < 2:
-        return {}
-    place = {value: LOWEST + (HIGHEST - LOWEST) * rank / (len(values) - 1) for rank, value in enumerate(values)}
-    return {id: place[value] for id, value in scores.items()}
-
-
-def _uniform(seed: int, id: str) -> float:
-    """A number in (0, 1) that depends on seed and id alone."""
-    return (int(digest_of([seed, id])[:13], 16) + 0.5) / 16**13

@@ -6,21 +6,25 @@ from typing import NamedTuple
 
 from ..errors import DataError
 from ..loops import load_loop
-from .agreement import PairAgreement, pairwise_agreement
+from .agreement import JudgeAgreement, PairAgreement, agreement_with_judge, pairwise_agreement
 from .annotators import Tool
 from .log import Line
 from .lookup import version_of
-from .sheet import Outcome, choose, read_sheet, settle, sheet_rows, write_records, write_sheet
+from .sheet import Decided, Outcome, choose, read_sheet, settle, sheet_rows, write_records, write_sheet
 from .store import Pool
 from .versions import Added, Version
 
 
 class Reviewed(NamedTuple):
-    """What a sheet did: rows by what became of them, how far its people agree, and the pool's new line, if any."""
+    """What a sheet did: rows by what became of them, how far its people agree with each other and with the judge.
+
+    `line` is the pool's new one, if there is any.
+    """
 
     counts: dict[str, int]
     agreement: list[PairAgreement]
     line: Line | None
+    judge: JudgeAgreement | None
 
 
 def write_review(
@@ -41,7 +45,7 @@ def write_review(
     if not chosen:
         last = view.rounds[-1].round if view.rounds else "(none)"
         raise DataError(f"the pool of `{pool.loop}`: its last round, {last}, brought nothing new; run another seed")
-    samples = {sample.id: sample for sample in pool.samples(one.entry for one in chosen)}
+    samples = {sample.id: sample for sample in pool.samples(view.entries[one.entry.id] for one in chosen)}
     rows = sheet_rows(chosen, samples, by)
     if tool is None:
         write_sheet(path, rows, reviewers)
@@ -52,7 +56,11 @@ def write_review(
 
 def take_in(pool: Pool, folder: Path, path: Path) -> Reviewed:
     """Do what a sheet decides; the same sheet again changes nothing. Raises as `read_sheet` and `settle` do."""
-    decided = read_sheet(path)
+    return take_in_rows(pool, folder, read_sheet(path), path)
+
+
+def take_in_rows(pool: Pool, folder: Path, decided: Sequence[Decided], path: Path) -> Reviewed:
+    """Do what the rows of a sheet decide; `path` is what they are said to come from."""
     view = pool.view(version_of(pool, None))
     loop = load_loop(folder, excluded=view.excluded)
     entries = [view.entries[row.id] for row in decided if row.id in view.entries]
@@ -65,7 +73,9 @@ def take_in(pool: Pool, folder: Path, path: Path) -> Reviewed:
         **outcome.untouched,
     }
     line = pool.review(_change(pool, outcome), why=path.name)
-    return Reviewed(counts, pairwise_agreement(row.votes for row in decided), line)
+    words = {**dict.fromkeys(outcome.accepted, "accept"), **dict.fromkeys(outcome.rejected, "reject")}
+    judged = agreement_with_judge((words.get(entry.id, ""), entry.scores) for entry in entries)
+    return Reviewed(counts, pairwise_agreement(row.votes for row in decided), line, judged)
 
 
 def _change(pool: Pool, outcome: Outcome) -> Version:

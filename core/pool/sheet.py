@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -23,15 +23,29 @@ from ..text import nearest
 from ..workspace import write_text
 from .annotators import DECISION, DECISIONS, INTERFACE, WRITTEN, Tool, unwrapped, wrapped
 from .fitting import Present
-from .versions import Entry, View
+from .versions import View
 
+LONGEST = 100_000  # characters; a field of CSV holds little more
 SHOWN = ("id", "before", "text", "answer", "chosen", "score")
 
 
-class Chosen(NamedTuple):
-    """One entry of the sheet, and why it is in it: `random` or `uncertain`."""
+Said = Literal["accept", "reject", "undecided", "no decision"]
 
-    entry: Entry
+
+class Scored(Protocol):
+    """What can stand on a sheet: an entry of the pool, or a sample of a round under way."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def scores(self) -> Mapping[str, float]: ...
+
+
+class Chosen(NamedTuple):
+    """One row of the sheet, and why it is in it: `random` or `uncertain`."""
+
+    entry: Scored
     why: str
 
 
@@ -55,12 +69,17 @@ class Outcome(NamedTuple):
 
 
 def choose(view: View, count: int, by: str, seed: int) -> list[Chosen]:
-    """`count` entries of the last round: half with the smallest score `by`, the rest at random; fewer if it has fewer.
+    """`count` entries of the last round, as `pick` does."""
+    last = [entry for entry in view.entries.values() if view.rounds and entry.ordinal == len(view.rounds)]
+    return pick([entry for entry in last if entry.first_round], count, by, seed)
+
+
+def pick(entries: Iterable[Scored], count: int, by: str, seed: int) -> list[Chosen]:
+    """`count` of `entries`: half with the smallest score `by`, the rest at random; fewer if there are fewer.
 
     Where entries have no such score, more are chosen at random. The order tells nothing about the choice.
     """
-    last = [entry for entry in view.entries.values() if view.rounds and entry.ordinal == len(view.rounds)]
-    shuffled = sorted((entry for entry in last if entry.first_round), key=lambda entry: digest_of([seed, entry.id]))
+    shuffled = sorted(entries, key=lambda entry: digest_of([seed, entry.id]))
     scored = sorted((entry for entry in shuffled if by in entry.scores), key=lambda entry: entry.scores[by])
     uncertain = {entry.id for entry in scored[: count // 2]}
     others = [entry.id for entry in shuffled if entry.id not in uncertain]
@@ -81,14 +100,20 @@ def sheet_rows(chosen: Sequence[Chosen], samples: Mapping[str, Sample], by: str)
         rows.append(
             {
                 "id": entry.id,
-                "before": "\n".join(f"{turn.role}: {turn.content}" for turn in turns[:-2]),
-                "text": samples[entry.id].prompt,
-                "answer": samples[entry.id].completion,
+                "before": _seen("\n".join(f"{turn.role}: {turn.content}" for turn in turns[:-2])),
+                "text": _seen(samples[entry.id].prompt),
+                "answer": _seen(samples[entry.id].completion),
                 "chosen": why,
                 "score": "" if score == inf else f"{score:.4f}",
             }
         )
     return rows
+
+
+def _seen(text: str) -> str:
+    """`text` as a sheet of any kind can show it; it is not read back, so that nothing is lost."""
+    shown = text.replace("\0", "\N{SYMBOL FOR NULL}")
+    return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]} …"
 
 
 def write_sheet(path: Path, rows: Iterable[Row], reviewers: Sequence[str] = ()) -> None:
@@ -101,12 +126,16 @@ def write_sheet(path: Path, rows: Iterable[Row], reviewers: Sequence[str] = ()) 
 
 def write_records(path: Path, rows: Iterable[Row], tool: Tool) -> None:
     """Write the sheet as JSON for an annotation tool; for Label Studio its interface stands beside it as .xml."""
+    write_json(path, wrapped(rows, tool), tool, INTERFACE)
+
+
+def write_json(path: Path, records: Iterable[Row], tool: Tool, interface: str) -> None:
+    """Write records of `tool`, and beside them the labelling interface where it wants one."""
     if path.suffix.lower() != ".json":
         raise DataError(f"{path}: {tool} reads JSON; give the file a name that ends in .json")
-    records = list(wrapped(rows, tool))
-    write_text(path, json.dumps(records, ensure_ascii=False, indent=1) + "\n")
+    write_text(path, json.dumps(list(records), ensure_ascii=False, indent=1) + "\n")
     if tool == "label-studio":
-        write_text(path.with_suffix(".xml"), INTERFACE)
+        write_text(path.with_suffix(".xml"), interface)
 
 
 def read_sheet(path: Path) -> list[Decided]:
@@ -145,21 +174,29 @@ def settle(
             untouched["excluded before"] += 1
             continue
         sample = samples[row.id]
-        better = _corrected(sample, row, path, present)
-        votes = Counter(row.votes.values())
+        better = corrected_by(row, sample, path, present)
+        said = majority(row.votes)
         if better.id != sample.id:
             if better.id in view.excluded:
                 why = view.excluded[better.id]
                 raise DataError(f"{path}:{row.line}: the corrected row was excluded before ({why}); reject it instead")
             corrected.append(better)
             rejected[row.id] = f"corrected to {better.id}"
-        elif not votes or votes["accept"] == votes["reject"]:
-            untouched["undecided" if votes else "no decision"] += 1
-        elif votes["reject"] > votes["accept"]:
+        elif said == "reject":
             rejected[row.id] = f"rejected in {path.name}"
-        else:
+        elif said == "accept":
             accepted.append(row.id)
+        else:
+            untouched[said] += 1
     return Outcome(rejected, tuple(accepted), corrected, dict(untouched))
+
+
+def majority(votes: Mapping[str, str]) -> Said:
+    """What most reviewers say of a row; a tie decides nothing."""
+    counts = Counter(votes.values())
+    if counts["accept"] == counts["reject"]:
+        return "undecided" if votes else "no decision"
+    return "reject" if counts["reject"] > counts["accept"] else "accept"
 
 
 def _read(line: int, row: Mapping[str, Any]) -> Decided:
@@ -177,8 +214,11 @@ def _read(line: int, row: Mapping[str, Any]) -> Decided:
     return Decided(line, id, votes, text, answer)
 
 
-def _corrected(sample: Sample, row: Decided, path: Path, present: Present) -> Sample:
-    """The sample that a person made of `sample`; `sample` itself where nothing was changed."""
+def corrected_by(row: Decided, sample: Sample, path: Path, present: Present) -> Sample:
+    """The sample that a person made of `sample`; `sample` itself where nothing was changed.
+
+    Raises DataError for a correction that is no label, LeakError for one that is held out; both name `path`.
+    """
     text, answer = row.new_text or sample.prompt, row.new_answer or sample.completion
     if (text, answer) == (sample.prompt, sample.completion):
         return sample

@@ -100,14 +100,23 @@ class Pool:
     # changing
 
     def conclude_round(
-        self, facts: RoundFacts, kept: Artifact, used: Collection[str] = (), drawn: str | None = None
+        self,
+        facts: RoundFacts,
+        kept: Artifact,
+        used: Collection[str] = (),
+        drawn: str | None = None,
+        excluded: Mapping[str, str] | None = None,
     ) -> Line:
         """Take in what a round kept: accepted when it was promoted, else marked with its verdict.
+
+        `excluded` are the ids, with why, that people turned down before the round trained.
 
         A round that is given again changes nothing; one that adds nothing leaves a line with what it drew from.
         """
         added = (Added(digest=kept.digest, rows=kept.rows),) if kept.rows else ()
-        change = Version(added=added, mark=MARKS[facts.verdict], used=tuple(used), round=facts)
+        change = Version(
+            excluded=dict(excluded or {}), added=added, mark=MARKS[facts.verdict], used=tuple(used), round=facts
+        )
         with self._changing():
             if (line := self._line_of(change)) is not None:
                 return line

@@ -76,6 +76,15 @@ class FunnelContext:
             del self._known[text]
         return np.stack([found[text] for text in texts])
 
+    @property
+    def encodes(self) -> bool:
+        """Whether there is an encoder."""
+        return self._encode is not None
+
+    def remembered(self, text: str) -> Array | None:
+        """The embedding of `text` (d,) if it was asked for and is not forgotten; it is not encoded now."""
+        return self._known.get(text)
+
     def vectors(self, rows: Sequence[Text]) -> Array:
         """Unit rows (n, d) of the seeds, the held-out rows or the pool, which are encoded once."""
         if id(rows) not in self._vectors:

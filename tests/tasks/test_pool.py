@@ -74,7 +74,7 @@ def test_a_round_fills_the_pool_by_its_verdict_and_only_once(
         excluded=(),
     )
     kept, funnel = fresh(site), {"generated": 90, "kept": 60, "dropped": {}, "waves": 1}
-    first, again = (fill_pool.fn(site, round_, funnel, kept, (), verdict) for _ in range(2))
+    first, again = (fill_pool.fn(site, round_, funnel, kept, kept, (), verdict) for _ in range(2))
     assert first == again and (first.accepted, first.marked) == (accepted, marked)
     (told,) = Pool(site.home, "tiny").view(first.version).rounds
     assert (told.asked, told.verdict, told.funnel) == (90, verdict, funnel)
@@ -92,7 +92,16 @@ def sifted(
     monkeypatch.setattr(sift, "load_encoder", encoder)
     store = ArtifactStore(site.artifacts)
     done = sift.filter_samples.fn(
-        site, (store.write_samples(rows),), funnel, excluded=excluded, seeds="", suites={}, encoder="", review={}
+        site,
+        (store.write_samples(rows),),
+        funnel,
+        excluded=excluded,
+        seeds="",
+        suites={},
+        encoder="",
+        review={},
+        scoring={},
+        champion=None,
     )
     reasons = {reason: count for counted in done.counts for reason, count in counted.dropped.items()}
     return list(store.samples(done.kept)), list(store.samples(done.dropped)), reasons

@@ -31,11 +31,15 @@ def check_ending(path: Path) -> None:
 
 def write_picture(path: Path, result: Filtered, title: str) -> None:
     """Write the picture as SVG, or as a page that holds it; nothing in it is fetched from anywhere."""
+    write_svg(path, picture(levels(result), title), title)
+
+
+def write_svg(path: Path, svg: str, title: str) -> None:
+    """Write an SVG as it is, or the page that holds it, by the ending of `path`."""
     check_ending(path)
-    svg = picture(levels(result), title)
     if path.suffix.lower() != ".svg":
         head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
-        svg = f'{head}<body style="margin:2em;background:#fff">{svg}</body></html>\n'
+        svg = f'{head}<body style="margin:2em;background:#fff">{svg[svg.index("<svg") :]}</body></html>\n'
     write_text(path, svg)
 
 

@@ -21,6 +21,7 @@ from ...samples import SCHEMA, Sample, to_row
 from ...settings import Setting
 from ...workspace import scratch_in, writing
 from ..alike import OneOfAlike
+from ..batch.sides import Side
 from ..duplicates import ExactDuplicates, NearDuplicates
 from ..filters import FunnelContext, LabelAgreement, Novelty, Rules
 from ..funnel import FilterCount, Funnel
@@ -119,10 +120,13 @@ def filter_file(
     progress: Progress = silent,
     examples: int = 1,
     with_scores: bool = False,
+    watch: Side | None = None,
+    numbers: Sequence[str] = (),
 ) -> Filtered:
     """Run `funnel` over a file; the three files appear when all is done, whole, or not at all.
 
-    `with_scores` writes what filters measured into a column `scores` of kept rows too.
+    `with_scores` writes what filters measured into a column `scores` of kept rows too. What is kept is also told to
+    `watch`, with the columns `numbers` among its scores.
 
     What filters remember from run to run is written last, so that a run that was killed has seen nothing.
 
@@ -132,12 +136,12 @@ def filter_file(
     started = time.perf_counter()
     files = check_paths(source_path, out, funnel.remembering)
     scored = [one.best_by for one in funnel.filters if isinstance(one, OneOfAlike) and one.best_by]
-    source = SourceFile(source_path, scored, funnel.columns)
+    source = SourceFile(source_path, [*scored, *numbers], funnel.columns)
     with alone_with(funnel.remembering), scratch_in(out.parent, ".wheelwork-filter-") as scratch:
         verdicts, counts = funnel.judge(source, context, each=each, progress=progress, rows=source.rows)
         _require_readable(source, verdicts)
         beside = Beside(*(scratch / path.name for path in files))
-        made = _Writer(funnel, context, source, verdicts, beside, examples, with_scores)
+        made = _Writer(funnel, context, source, verdicts, beside, examples, with_scores, watch)
         made.write(progress)
         written = {str(path): digest_file(scratch / path.name) for path in files if (scratch / path.name).exists()}
         for path in reversed(files):  # what is asked for comes last: when it is there, all is
@@ -174,7 +178,9 @@ class _Writer:
         files: Beside,
         examples: int,
         with_scores: bool,
+        watch: Side | None,
     ) -> None:
+        self._watch = watch
         self._funnel, self._context, self._source, self._verdicts = funnel, context, source, verdicts
         self._files, self._most = files, examples
         self._scored = any(verdict.scores for verdict in verdicts)
@@ -200,6 +206,8 @@ class _Writer:
             for batch, verdict in zip(self._source, self._verdicts, strict=True):
                 left, gone = verdict.left(), [row for row, why in enumerate(verdict.reasons) if why is not None]
                 anew = self._anew(batch, verdict, left, gone)
+                if self._watch is not None:
+                    self._watch.add(as_judged(self._funnel.filters, batch, verdict, left, self._context))
                 scored = self._added(batch, verdict, left) if self._adds_scores else {}
                 kept.put(batch.raw, left, {row: anew[row] for row in left if row in anew} if anew else {}, scored)
                 if dropped and gone:

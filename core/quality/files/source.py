@@ -1,6 +1,7 @@
 """A file as the funnel reads it: batches of samples that know the row they came from, and can be read again."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -22,6 +23,8 @@ from .reading import read_raw
 
 TASK = "filter"
 READ_ALSO = ("controls", "scores")
+COUNTED = re.compile(r"(^|[ _-])(id|index|idx|row|line|number|no)$", re.IGNORECASE)
+"""Names of columns whose numbers say which row it is, and nothing about it."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,19 @@ class SourceFile:
             found = _widened(self.path, found, rows)
         return found
 
+    def number_columns(self) -> tuple[str, ...]:
+        """Columns of numbers in most of the first rows, but for texts, labels, and numbers of rows."""
+        if self._layout is None:
+            return ()
+        known = {*self._layout.columns.values(), *ALLOWED[self._layout.format], *READ_ALSO}
+        rows = [row for row in self._first.rows(range(len(self._first))) if not isinstance(row, Corrupt)]
+        found = Counter(name for row in rows for name in _numbers(row))
+        return tuple(
+            name
+            for name in dict.fromkeys(name for row in rows for name in row)
+            if name not in known and not COUNTED.search(name) and 2 * found[name] > len(rows)
+        )
+
     def _needed(self) -> frozenset[str] | None:
         if self._layout is None or not isinstance(self._first, ColumnRows):
             return None
@@ -181,13 +197,16 @@ class SourceFile:
 
 def read_all(path: Path) -> list[Sample]:
     """Every row of a file that others are compared with. Raises DataError for one that cannot be read."""
-    samples = []
-    for batch in SourceFile(path):
+    return list(read_each(SourceFile(path)))
+
+
+def read_each(source: SourceFile) -> Iterator[Sample]:
+    """The same one by one, so that memory does not grow with rows."""
+    for batch in source:
         for at, sample in enumerate(batch.samples(range(len(batch)))):
             if isinstance(sample, Unreadable):
-                raise DataError(f"{path}:{batch.raw.places[at]}: {sample.why}")
-            samples.append(sample)
-    return samples
+                raise DataError(f"{source.path}:{batch.raw.places[at]}: {sample.why}")
+            yield sample
 
 
 def _whole(row: Row) -> Sample:

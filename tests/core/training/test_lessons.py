@@ -62,6 +62,18 @@ def test_a_labelled_message_is_read_otherwise_in_each_epoch_and_learns_the_same_
     assert {one.weight for one in seen} == {made.lessons[0].weight}
 
 
+def test_weights_reach_every_epoch_with_mean_1_over_the_tokens_and_1_stays_1(course: Callable[..., Course]) -> None:
+    given = [sample(f"message {n}", ("wifi", "bill")[n % 2]) for n in range(9)]
+    assert {one.weight for one in read(course(given))} == {1.0}
+    weighed = [one.model_copy(update={"weight": 0.25 + n}) for n, one in enumerate(given)]
+    made = course(weighed)
+    tokens = sum(len(one.completion) for one in made.lessons)
+    assert sum(one.weight * len(one.completion) for one in made.lessons) == pytest.approx(tokens)
+    ratios = [one.weight / made.lessons[0].weight for one in made.lessons]
+    assert ratios == pytest.approx([one.weight / 0.25 for one in weighed])
+    assert {one.weight for one in read(made)} == {one.weight for one in made.lessons}
+
+
 def test_the_system_prompt_has_no_noise(course: Callable[..., Course], tiny: ModelFiles) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny.folder, local_files_only=True)
     assert all(SYSTEM in tokenizer.decode(one.prompt) for one in read(course([labelled()])))

@@ -71,6 +71,36 @@ def test_learning_is_the_weighted_cross_entropy(network: Any) -> None:
         torch.testing.assert_close(learning_losses(network, ROW), expected * WEIGHTS)
 
 
+def gradients(network: Any, batch: list[Encoded]) -> list[torch.Tensor]:
+    """Of the loss that a step has, the mean over the completion tokens."""
+    network.zero_grad()
+    learning_losses(network, pack(batch)).mean().backward()
+    return [weight.grad.clone() for weight in network.parameters() if weight.requires_grad]
+
+
+def test_a_sample_of_weight_0_has_no_gradient(network: Any) -> None:
+    adapted(network)
+    one = Encoded([5, 6, 7], [8, 9])
+    assert all(not gradient.any() for gradient in gradients(network, [Encoded([5, 6, 7], [8, 9], weight=0.0)]))
+    beside = [gradients(network, [one, Encoded([5, 6, 10], [word], weight=0.0)]) for word in (11, 12)]
+    assert all(map(torch.equal, *beside)), "what it answers is not learnt"
+    alone = gradients(network, [one])
+    for with_it, without in zip(beside[0], alone, strict=True):  # it still counts among the tokens of the mean
+        torch.testing.assert_close(with_it * 3 / 2, without, rtol=1e-3, atol=1e-6)
+
+
+def test_weights_of_1_change_no_bit(network: Any) -> None:
+    adapted(network)
+    batch = [Encoded([5, 6, 7], [8, 9]), Encoded([5, 6, 10, 11], [12])]
+    row = pack(batch)
+    network.zero_grad()
+    plain = F.cross_entropy(completion_logits(network, row).float(), row["targets"], reduction="none")
+    assert torch.equal(learning_losses(network, row), plain)
+    plain.mean().backward()
+    unweighted = [weight.grad.clone() for weight in network.parameters() if weight.requires_grad]
+    assert all(map(torch.equal, gradients(network, batch), unweighted))
+
+
 def test_a_training_with_rehearsal_stays_nearer_to_the_base_there(tiny: ModelFiles, tmp_path: Path) -> None:
     lesson = [sample(f"message {n}", "wifi") for n in range(4)]
     settings = TRAINING.model_copy(update={"epochs": 6})
