@@ -80,6 +80,7 @@ def filter_(
             watch=compared and compared.kept,
             numbers=compared.numbers if compared else (),
         )
+    with _clearing_up("the rows are written, and were not compared; the same command starts anew"):
         checked = compared and compared.finish(_embed(context, encoder))
     if picture is not None:
         write_picture(picture, result, f"{source.name}: {result.kept:,} of {result.rows:,} rows kept")
@@ -165,14 +166,14 @@ def _encoder(name: str, asked_by: str) -> "Encode":
 
 
 @contextmanager
-def _clearing_up() -> Iterator[None]:
-    """Let Ctrl-C clear away what is under way, and say so."""
+def _clearing_up(left: str = "nothing was written, and the same command starts anew") -> Iterator[None]:
+    """Let Ctrl-C clear away what is under way, and say what is left."""
     for sent in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sent, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
-        console.print("\nwheelwork: stopped; nothing was written, and the same command starts anew", markup=False)
+        console.print(f"\nwheelwork: stopped; {left}", markup=False)
         raise typer.Exit(130) from None
 
 
