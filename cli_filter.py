@@ -88,6 +88,10 @@ def filter_(
             watch=compared and compared.kept,
             numbers=compared.numbers if compared else (),
         )
+    with (
+        _clearing_up("the rows are written, and were not compared; the same command starts anew"),
+        _watching() as progress,
+    ):
         checked = compared and compared.finish(_embed(context, encoder, progress))
     if picture is not None:
         write_picture(picture, result, f"{source.name}: {result.kept:,} of {result.rows:,} rows kept")
@@ -234,14 +238,14 @@ def _models(funnel: "Funnel", source: Path, encoder: str, encode: "Encode | None
 
 
 @contextmanager
-def _clearing_up() -> Iterator[None]:
-    """Let Ctrl-C clear away what is under way, and say so."""
+def _clearing_up(left: str = "nothing was written, and the same command starts anew") -> Iterator[None]:
+    """Let Ctrl-C clear away what is under way, and say what is left."""
     for sent in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sent, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
-        console.print("\nwheelwork: stopped; nothing was written, and the same command starts anew", markup=False)
+        console.print(f"\nwheelwork: stopped; {left}", markup=False)
         raise typer.Exit(130) from None
 
 

@@ -49,8 +49,8 @@ Instruction: {settings.task.instruction}
 {len(view.accepted):,} samples of the task `{settings.task.kind}` in `{file.name}`, format `{file.format}`: \
 {origins}. They are what the quality funnel kept in rounds whose adapter was promoted, and what people vouched for, \
 corrected or labelled; a label of origin `pseudo` is a classifier's. {view.marks.total():,} samples of other rounds \
-and {len(view.excluded):,} that people excluded are not in it; nor is what was held out to measure on when its round \
-ran.
+and {len(view.excluded):,} that people excluded are not in it; nor is what was held out to measure on when its \
+round ran.
 
 ## Categories
 

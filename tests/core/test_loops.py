@@ -303,3 +303,14 @@ def test_a_folder_of_the_user_goes_before_a_scenario(tmp_path: Path, monkeypatch
     assert find_loop("home_broadband").is_absolute()
     (tmp_path / "home_broadband").mkdir()
     assert find_loop("home_broadband") == Path("home_broadband")
+
+
+def test_a_target_mix_is_of_categories_that_there_are_and_by_default_that_of_the_quotas(tmp_path: Path) -> None:
+    loop = load_loop(a_loop(tmp_path / "plain"))
+    assert loop.planned_mix == {"offline": 1.0, "billing": 1.0} and not loop.settings.batch.corrects
+    quotas = load_loop(
+        a_loop(tmp_path / "quotas", generate={"quotas": {"billing": 3}}, batch={"target": {"offline": 1}})
+    )
+    assert quotas.planned_mix == {"offline": 1.0, "billing": 3.0}
+    with pytest.raises(ConfigError, match=r"loop.yaml: `batch.target.ofline` is no category; did you mean `offline`"):
+        load_loop(a_loop(tmp_path / "wrong", batch={"target": {"ofline": 1}}))

@@ -3,6 +3,7 @@
 from io import StringIO
 
 from rich.console import Console
+from wheelwork.core.quality.batch.findings import BatchReport, Corrected, Finding, unknown
 from wheelwork.core.report import as_markdown, as_renderable
 from wheelwork.core.rounds import Report
 
@@ -90,3 +91,30 @@ def test_remarks_of_filters_are_told_where_no_judge_was_asked() -> None:
 def test_the_funnel_lists_the_commonest_reason_first() -> None:
     text = as_markdown(REPORT)
     assert text.index("label_disagrees") < text.index("too_short") < text.index("| kept | 80 | 40% |")
+
+
+def test_the_batch_warns_in_the_terminal_and_is_whole_on_the_page() -> None:
+    assert "Batch" not in as_markdown(REPORT) and "Batch" not in printed(REPORT)
+    batch = BatchReport(
+        kept=80,
+        reference=96,
+        findings=(
+            Finding(
+                check="kl", of="labels", value=0.4, threshold=0.12, p_value=1e-4, outcome="warn", said="a|b, 9% for 40%"
+            ),
+            Finding(check="evenness", of="labels", value=0.97, threshold=0.8, outcome="fine"),
+            unknown("psi", "nearest_seed", "only the kept has it"),
+        ),
+        corrections=(Corrected(kind="sample", figures={"rows": 60}, said="60 of 80 samples drawn"),),
+        seconds=0.5,
+    )
+    report = REPORT.model_copy(update={"batch": batch})
+    text, page = printed(report), as_markdown(report)
+    assert "…" not in text and "a|b, 9% for 40%" in text and "evenness" not in text and "nearest_seed" not in text
+    said = "Batch: 3 checks of 80 kept beside 96 reference rows, 1 warn, 1 unknown."
+    assert said in " ".join(text.split()) and "sample: 60 of 80 samples drawn." in text
+    assert f"{said} [Picture](http://127.0.0.1:5000/artifacts/batch.svg)" in page
+    assert "| KL to the target | labels | 0.400 | 0.120 | 0.0001 | warn | a\\|b, 9% for 40% |" in page
+    assert "| evenness | labels | 0.970 | 0.800 | – | fine |  |" in page
+    assert "| PSI | nearest_seed | – | – | – | unknown | only the kept has it |" in page
+    assert report.model_dump(mode="json")["batch"]["findings"][2]["value"] is None
