@@ -90,7 +90,7 @@ def filter_(
         )
     with (
         _clearing_up("the rows are written, and were not compared; the same command starts anew"),
-        _watching() as progress,
+        watching() as progress,
     ):
         checked = compared and compared.finish(_embed(context, encoder, progress))
     if picture is not None:

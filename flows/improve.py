@@ -4,7 +4,7 @@ from prefect import flow
 
 from ..core.rounds import Report
 from ..core.steps import Step
-from ..tasks.turn import opened
+from ..tasks.opening import opened
 
 
 @flow(name="improve", flow_run_name="improve {loop}", log_prints=False)

@@ -1,21 +1,17 @@
 """A round while it runs: which arguments each step gets, and so what its result depends on."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psutil
-from filelock import FileLock, Timeout
 
 from ..blocks.environment import running_services
 from ..blocks.tracking import Tracking
 from ..core.artifacts import ArtifactStore
 from ..core.digests import digest_of
-from ..core.errors import BusyError
 from ..core.evaluation.gate import Decision, decide
 from ..core.evaluation.scores import SuiteScores
 from ..core.generation.augment.settings import Augmentation
-from ..core.loops import Loop, Overrides, find_loop, load_loop
+from ..core.loops import Loop
 from ..core.models.encoder import ENCODING
 from ..core.models.store import ModelFiles, ModelStore
 from ..core.people.desk import turned_down_by
@@ -37,8 +33,6 @@ from ..core.rounds import (
     build_report,
     funnel_summary,
 )
-from ..core.steps import Step
-from ..core.workspace import explaining_disk_errors, home
 from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
 from .check import check_batch
 from .conclude import promote, publish, record_round
@@ -47,28 +41,9 @@ from .pool import draw_replay, fill_pool
 from .rehearse import answer_rehearsal
 from .review import reviewed_by_people
 from .sift import calibration_of, filter_samples
-from .stale import end_stale_runs
 from .steps import Steps
 from .teachers import reviewers_identity, teachers_of
 from .train import train_lora
-
-
-@contextmanager
-def opened(ref: str, samples: int | None, seed: int | None, from_step: Step | None = None) -> Iterator["Turn"]:
-    """Open a round of the loop that `ref` names and hold the loop's lock until it ends.
-
-    What is kept of the steps from `from_step` on is not looked up.
-
-    Raises BusyError when another round of the loop is running here, and what `load_loop` raises.
-    """
-    folder, overrides = find_loop(ref), Overrides(samples=samples, seed=seed)
-    loop = load_loop(folder, overrides)
-    site = Site(loop=loop.folder, home=home())
-    with _alone(loop.name, site):
-        end_stale_runs()
-        excluded = tuple(sorted(Pool(site.home, loop.name).excluded()))
-        loop = load_loop(folder, overrides, excluded) if excluded else loop
-        yield Turn(loop, site, Steps(site, from_step), seed, excluded)
 
 
 class Turn:
@@ -341,20 +316,3 @@ class Turn:
     def _run_url(self) -> str:
         address = running_services(self._site.home).get("mlflow", "http://127.0.0.1:5000")
         return f"{address}/#/experiments/{self._tracking.experiment}/runs/{self.round.run_id}"
-
-
-@contextmanager
-def _alone(name: str, site: Site) -> Iterator[None]:
-    """One round of a loop at a time; the lock is the kernel's, so a killed round leaves none behind."""
-    path = site.home / "locks" / f"{name}.lock"
-    with explaining_disk_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BusyError(f"a round of the loop `{name}` is running already; wait for it, or stop it first") from None
-    try:
-        yield
-    finally:
-        lock.release()
