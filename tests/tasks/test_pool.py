@@ -177,7 +177,17 @@ def test_a_round_may_compare_with_its_pool_and_says_which_suite_leaked(
         funnel = Funnel(filters=(ExactDuplicates(pool=compare),))
         given = (store.write_samples(rows),)
         found = sift.filter_samples.fn(
-            site, given, funnel, excluded=(), seeds="", suites={}, encoder="", review={}, pool=version
+            site,
+            given,
+            funnel,
+            excluded=(),
+            seeds="",
+            suites={},
+            encoder="",
+            review={},
+            scoring={},
+            champion=None,
+            pool=version,
         )
         return list(store.samples(found.dropped)), found
 
