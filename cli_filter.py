@@ -66,6 +66,7 @@ def filter_(
     funnel = _funnel(config, seeds is not None)
     context = _context(funnel, seeds, holdout or [], encoder)
     compared = _comparison(check, config)
+    embed = _embed(context, encoder) if compared else ""  # a mistake in it is told before anything is written
     processes = processes_for(source, workers)
     with _clearing_up(), _watching() as progress:
         each = in_processes(processes) if processes > 1 else map
@@ -81,7 +82,7 @@ def filter_(
             numbers=compared.numbers if compared else (),
         )
     with _clearing_up("the rows are written, and were not compared; the same command starts anew"):
-        checked = compared and compared.finish(_embed(context, encoder))
+        checked = compared and compared.finish(embed)
     if picture is not None:
         write_picture(picture, result, f"{source.name}: {result.kept:,} of {result.rows:,} rows kept")
     settings = {"source": str(source), "workers": processes, "funnel": funnel.model_dump()}
