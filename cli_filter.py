@@ -75,6 +75,7 @@ def filter_(
     with _clearing_up(), watching() as progress:
         compared = _comparison(check, config)
         context = _context(funnel, source, seeds, holdout or [], pool or [], encoder, progress)
+        embed = _embed(context, encoder, progress) if compared else ""  # a mistake in it is told before a row is read
         each = in_processes(processes) if processes > 1 else map
         result = filter_file(
             source,
@@ -92,7 +93,7 @@ def filter_(
         _clearing_up("the rows are written, and were not compared; the same command starts anew"),
         watching() as progress,
     ):
-        checked = compared and compared.finish(_embed(context, encoder, progress))
+        checked = compared and compared.finish(embed)
     if picture is not None:
         write_picture(picture, result, f"{source.name}: {result.kept:,} of {result.rows:,} rows kept")
     settings = {"source": str(source), "workers": processes, "funnel": funnel.model_dump()}

@@ -129,6 +129,26 @@ def test_seeds_and_held_out_rows_count(command: Command, tmp_path: Path) -> None
     assert [row["reject_reason"] for row in dropped] == ["copies_seed", "held_out"]
 
 
+def test_what_is_kept_is_compared_with_a_reference(command: Command, tmp_path: Path) -> None:
+    tiny_bert(tmp_path / "encoder", ["line", "down", "bill", "high"])
+    for name, more in (("in", " and so it has been since"), ("reference", "")):
+        rows = [{"text": f"the line {n} of {name} is down{more * (n % 3)}", "label": "ab"[n % 2]} for n in range(60)]
+        write_rows(tmp_path / f"{name}.jsonl", rows)
+    (tmp_path / "all.yaml").write_text("funnel: {filters: [{kind: rules}]}\nbatch: {sample: {size: 9}}")
+    ran = command.run(
+        "filter", "in.jsonl", "out.jsonl", "--check", "reference.jsonl", "--encoder", "encoder", "--config", "all.yaml",
+        "--report", "r.json", "--picture", "p.svg",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    batch = json.loads((tmp_path / "r.json").read_text())["batch"]
+    assert (batch["kept"], batch["reference"], len(lines(tmp_path / "out.jsonl"))) == (60, 60, 60)
+    found = {(one["check"], one["of"]): one["outcome"] for one in batch["findings"]}
+    assert found["ks", "words"] == "warn" and found["kl", "labels"] == "fine" and ("distance", "embeddings") in found
+    assert f"Batch: {len(found)} checks of 60 kept beside 60 reference rows, " in ran.out
+    assert "The corrections of `batch:` are for rounds" in ran.out and "p.batch.svg: the same as a picture" in ran.out
+    ElementTree.parse(tmp_path / "p.batch.svg")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -150,6 +170,13 @@ def test_seeds_and_held_out_rows_count(command: Command, tmp_path: Path) -> None
             ["in.jsonl", "out.jsonl", "--config", "novelty.yaml", "--seeds", "in.jsonl", "--encoder", "./none"],
             "the filter `novelty` needs an encoder: ./none: there is no such file or folder",
         ),
+        (["in.jsonl", "out.jsonl", "--check", "in.jsonl", "--encoder", "./none"], "--check needs an encoder: ./none:"),
+        (["in.jsonl", "out.jsonl", "--check", "bad.jsonl"], "bad.jsonl:1: this is not JSON"),
+        (["in.jsonl", "check.jsonl", "--check", "check.jsonl"], "check.jsonl: this would be written over a file that"),
+        (
+            ["in.jsonl", "out.jsonl", "--check", "in.jsonl", "--config", "batch.yaml"],
+            "`numbers.psy`; did you mean `psi`?",
+        ),
         (["in.jsonl", "out.jsonl", "--confg", "key.yaml"], "No such option: --confg"),
         (["bad.jsonl", "out.jsonl"], "bad.jsonl:1: this is not JSON"),
     ],
@@ -159,6 +186,7 @@ def test_a_mistake_is_one_sentence(command: Command, tmp_path: Path, arguments: 
     (tmp_path / "bad.jsonl").write_text("oops\n")
     (tmp_path / "kind.yaml").write_text("filters: [{kind: ruls}]")
     (tmp_path / "key.yaml").write_text("filters: [{kind: rules, min_word: 2}]")
+    (tmp_path / "batch.yaml").write_text("funnel: {filters: []}\nbatch: {numbers: {psy: 0.1}}")
     (tmp_path / "novelty.yaml").write_text("filters: [{kind: novelty}]")
     before = sorted(tmp_path.iterdir())
     ran = command.run("filter", *arguments)
