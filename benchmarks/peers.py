@@ -107,7 +107,7 @@ def environment_of(peer: Peer) -> Path:
     python, ready, wanted = folder / "bin" / "python", folder / ".ready", " ".join(peer.packages)
     if not (ready.exists() and ready.read_text(encoding="utf-8") == wanted):
         print(f"installing {peer.title} into {folder}", flush=True)
-        run_to_end([sys.executable, "-m", "venv", "--clear", str(folder)], 120)
+        run_to_end([sys.executable, "-m", "venv", "--clear", str(folder)], 600)
         run_to_end(
             [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.packages], 1200
         )

@@ -92,7 +92,7 @@ def main() -> None:
 def _measured(contest: Contest, peer: Peer, source: Path, out: Path, folder: str) -> dict[str, float]:
     driver = Path(__file__).with_name(peer.driver)
     command = [str(environment_of(peer)), "-P", str(driver), str(source), str(out), *map(str, contest.settings)]
-    output = run_to_end(command, 280, secluded(folder), core=-1)
+    output = run_to_end(command, 900, secluded(folder), core=-1)
     lines = [line for line in output.splitlines() if line.startswith('{"rows"')]
     if not lines:
         raise PeerError("its driver printed no figures")
