@@ -19,7 +19,7 @@ from .sift import load_encoder
 from .steps import RETRIED, cached
 
 
-@task(**cached("check", version=1), **RETRIED)
+@task(**cached("check", version=2), **RETRIED)
 def check_batch(
     site: Site,
     kept: Artifact,

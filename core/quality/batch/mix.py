@@ -135,6 +135,9 @@ class MixChecks(Setting):
             needed = max(min_rows, ROWS_PER_CATEGORY * len(counts))
             why = f"{rows:,} kept rows in {len(counts)} {of}; {needed} are needed"
             return [unknown(check, of, why) for check in ("kl", "evenness", "ratio")] + [self._coverage(counts, of)]
+        if target.rows is not None and (counted := sum(target.rows.values())) < min_rows:
+            few = unknown("kl", of, f"the target is counted among {counted:,} rows; {min_rows} are needed")
+            return [few, *self._balance(counts, of), self._coverage(counts, of)]
         return [
             self._divergence(counts, target, of, alpha, seed),
             *self._balance(counts, of),

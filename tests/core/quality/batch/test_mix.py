@@ -92,6 +92,14 @@ def test_a_label_that_a_reference_does_not_hold_is_finite() -> None:
     assert found.outcome == "warn" and found.value is not None and math.isfinite(found.value)
 
 
+def test_a_target_that_was_counted_among_few_rows_tells_nothing_of_a_divergence() -> None:
+    theirs = {"a": 4}
+    found = mix({"a": 30, "b": 30}, Target(shares_of(theirs), theirs))
+    assert (found["kl"].outcome, found["kl"].value) == ("unknown", None)
+    assert found["kl"].said == "the target is counted among 4 rows; 20 are needed"
+    assert found["evenness"].outcome == found["ratio"].outcome == "fine"
+
+
 def test_labels_that_are_missing_count() -> None:
     found = mix(dict.fromkeys("abc", 40))
     assert found["coverage"].outcome == "warn" and found["coverage"].said == "of 5; none of d, e"
