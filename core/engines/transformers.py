@@ -14,6 +14,7 @@ from pydantic import Field
 from ..chat.messages import Chat, ChatRequest, Reply
 from ..digests import digest_of
 from ..errors import ModelError
+from ..models.pretrained import device
 from ..models.progress import quiet_transformers
 from ..models.store import ModelFiles
 from ..settings import Setting
@@ -38,7 +39,7 @@ class Transformers(Setting):
                 "base": model.digest,
                 "adapter": adapter.digest if adapter else None,
                 "engine": f"transformers {version('transformers')}",
-                "device": _device(self.device),
+                "device": device(self.device),
             }
         )
 
@@ -63,7 +64,7 @@ class TransformersEngine:
         self._files = model
         self._adapters = adapters
         self._settings = settings
-        self._device = _device(settings.device)
+        self._device = device(settings.device)
         self._lock = threading.Lock()
         try:
             with quiet_transformers():
@@ -229,13 +230,3 @@ def _with_adapters(network: Any, adapters: Sequence[Adapter]) -> Any:
 
 def _slot(number: int) -> str:
     return f"adapter_{number}"  # torch refuses dots, which versioned names have
-
-
-def _device(wanted: str) -> str:
-    import torch
-
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

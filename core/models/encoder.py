@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..digests import digest_of
-from ..errors import ModelError
-from .progress import quiet_transformers
+from .pretrained import loading, pad_right
 from .store import ModelFiles
 
 ENCODING = 1
@@ -57,18 +56,10 @@ class Encoder:
         import torch
         from transformers import AutoModel, AutoTokenizer
 
-        try:
-            with quiet_transformers():
-                model = AutoModel.from_pretrained(files.folder, dtype=torch.float32, local_files_only=True)
-                tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(
-                f"{files.name}: cannot be loaded as an encoder ({reason[:160]}); give another one"
-            ) from error
-        tokenizer.padding_side = "right"
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
+        with loading(files.name, "an encoder"):
+            model = AutoModel.from_pretrained(files.folder, dtype=torch.float32, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
+        pad_right(tokenizer)
         return cls(model.eval(), tokenizer, files.digest, threads)
 
     def __call__(self, texts: Sequence[str]) -> Vectors:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigError, ModelError
-from ...models.progress import quiet_transformers
+from ...models.pretrained import loading
 from .settings import Words
 from .synonyms import FillMask, Gap, read_synonyms
 
@@ -105,16 +105,12 @@ class MaskedModel:
 
         if not folder.is_dir():
             raise ModelError(f"{folder}: there is no such folder; `fill_mask` names one with a masked language model")
-        try:
-            with quiet_transformers():
-                model, loading = AutoModelForMaskedLM.from_pretrained(
-                    folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
-                )
-                tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-            raise ModelError(f"{folder}: cannot be loaded as a masked language model ({reason})") from error
-        if tokenizer.mask_token_id is None or loading["missing_keys"]:  # without its head it would offer noise
+        with loading(str(folder), "a masked language model"):
+            model, told = AutoModelForMaskedLM.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        if tokenizer.mask_token_id is None or told["missing_keys"]:  # without its head it would offer noise
             raise ModelError(f"{folder}: this model was not trained to fill masks; give one that was, such as a BERT")
         return cls(model.eval(), tokenizer)
 

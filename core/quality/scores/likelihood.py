@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import ModelError
-from ...models.progress import quiet_transformers
+from ...models.pretrained import device, dtype, loading, require_whole
 from ...samples import Sample
-from .loading import device, dtype, missing_weights, reason_of
 from .models import Found
 
 if TYPE_CHECKING:
@@ -44,20 +43,16 @@ class Likelihood:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         files = found.files
-        try:
-            with quiet_transformers():
-                tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
-                network, told = AutoModelForCausalLM.from_pretrained(
-                    files.folder, dtype=dtype(), local_files_only=True, output_loading_info=True
-                )
-                if found.adapter is not None:
-                    from peft import PeftModel
+        with loading(files.name, "a language model"):
+            tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
+            network, told = AutoModelForCausalLM.from_pretrained(
+                files.folder, dtype=dtype(), local_files_only=True, output_loading_info=True
+            )
+            if found.adapter is not None:
+                from peft import PeftModel
 
-                    network = PeftModel.from_pretrained(network, str(found.adapter))
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise ModelError(f"{files.name}: cannot be loaded as a language model ({reason_of(error)})") from error
-        if missing := missing_weights(told):
-            raise ModelError(f"{files.name}: this is no causal language model (`{missing}` is missing); give another")
+                network = PeftModel.from_pretrained(network, str(found.adapter))
+        require_whole(files.name, "causal language model", told)
         return cls(network.to(device()).eval(), tokenizer, found.remark)
 
     def of_completions(self, samples: Sequence[Sample], longest: int, heard: Heard) -> list[Surprise | str]:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from ...errors import ModelError
 from ...evaluation.scorers import Score
-from ...models.progress import quiet_transformers
+from ...models.pretrained import device, dtype, loading, require_whole
 from ...samples import Sample
 from ..filters import FunnelContext, Judgements, Need
 from ..parts import ANSWER, texts_of
 from .bounds import Bounded
-from .loading import device, dtype, missing_weights, reason_of
 from .models import Found
 
 if TYPE_CHECKING:
@@ -109,16 +107,12 @@ class Clip:
         from transformers import CLIPModel, CLIPProcessor
 
         files = found.files
-        try:
-            with quiet_transformers():
-                processor = CLIPProcessor.from_pretrained(files.folder, local_files_only=True)
-                model, told = CLIPModel.from_pretrained(
-                    files.folder, dtype=dtype(), local_files_only=True, output_loading_info=True
-                )
-        except (OSError, RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ModelError(f"{files.name}: cannot be loaded as a CLIP model ({reason_of(error)})") from error
-        if missing := missing_weights(told):
-            raise ModelError(f"{files.name}: this is no CLIP model (`{missing}` is missing); give another")
+        with loading(files.name, "a CLIP model"):
+            processor = CLIPProcessor.from_pretrained(files.folder, local_files_only=True)
+            model, told = CLIPModel.from_pretrained(
+                files.folder, dtype=dtype(), local_files_only=True, output_loading_info=True
+            )
+        require_whole(files.name, "CLIP model", told)
         return cls(model.to(device()).eval(), processor)
 
     def __call__(self, pairs: Sequence[Shown]) -> list[float]:

@@ -6,9 +6,8 @@ from typing import Any
 from jinja2 import TemplateError
 
 from ...errors import ModelError
-from ...models.progress import quiet_transformers
+from ...models.pretrained import device, dtype, loading, pad_right, require_whole
 from ...samples import Sample
-from .loading import device, dtype, missing_weights, reason_of
 from .models import Found
 
 BATCH = 16
@@ -31,23 +30,17 @@ class Reward:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         files = found.files
-        try:
-            with quiet_transformers():
-                tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
-                network, told = AutoModelForSequenceClassification.from_pretrained(
-                    files.folder, dtype=dtype(), local_files_only=True, output_loading_info=True
-                )
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise ModelError(f"{files.name}: cannot be loaded as a reward model ({reason_of(error)})") from error
-        if missing := missing_weights(told):
-            raise ModelError(f"{files.name}: this is no reward model (`{missing}` is missing); give another")
+        with loading(files.name, "a reward model"):
+            tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
+            network, told = AutoModelForSequenceClassification.from_pretrained(
+                files.folder, dtype=dtype(), local_files_only=True, output_loading_info=True
+            )
+        require_whole(files.name, "reward model", told)
         if network.config.num_labels != 1:
             raise ModelError(
                 f"{files.name}: a reward model has one output, this one has {network.config.num_labels}; give another"
             )
-        tokenizer.padding_side = "right"
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
+        pad_right(tokenizer)
         network.config.pad_token_id = tokenizer.pad_token_id  # by it a decoder finds the last token of a row
         return cls(network.to(device()).eval(), tokenizer)
 
