@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from .core.models.store import ModelFiles
     from .core.quality.batch.check import Checked
     from .core.quality.batch.sides import Embed
+    from .core.quality.context import FunnelContext
     from .core.quality.files.beside import Comparison
     from .core.quality.files.run import Filtered
-    from .core.quality.filters import FunnelContext
     from .core.quality.funnel import Funnel
     from .core.quality.scores.models import Models
 
@@ -130,8 +130,8 @@ def _context(
     progress: "Progress",
 ) -> "FunnelContext":
     """What the filters look at; the encoder is loaded only for one that needs it, other models when they are used."""
+    from .core.quality.context import FunnelContext
     from .core.quality.files.source import read_all
-    from .core.quality.filters import FunnelContext
     from .core.quality.known import Text
     from .core.quality.thresholds import read_calibration
     from .core.workspace import home

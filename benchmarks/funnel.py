@@ -43,7 +43,7 @@ from wheelwork.core.generation.fill import Rows, fill_orders
 from wheelwork.core.loops import Loop, Overrides, find_loop, load_loop
 from wheelwork.core.models.encoder import Encoder
 from wheelwork.core.models.store import ModelFiles, ModelStore
-from wheelwork.core.quality.filters import FunnelContext
+from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.samples import Sample
 from wheelwork.core.teaching import Teachers
 from wheelwork.core.workspace import write_text

@@ -26,9 +26,10 @@ from typing import Any
 
 import psutil
 from wheelwork.core.parallel import in_processes
+from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.quality.duplicates import ExactDuplicates, NearDuplicates
 from wheelwork.core.quality.files.run import filter_file, processes_for
-from wheelwork.core.quality.filters import FunnelContext, Rules
+from wheelwork.core.quality.filters import Rules
 from wheelwork.core.quality.funnel import Funnel
 from wheelwork.core.quality.personal.filter import PersonalData
 from wheelwork.core.quality.rows.language import Language

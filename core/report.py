@@ -159,12 +159,10 @@ def review_sentences(report: Report) -> list[str]:
 
 def _remarks(report: Report) -> list[str]:
     """What judges and verifiers did, where any was asked, and every remark of a filter."""
-    reviewed: dict[str, Any] | None = report.funnel.get("reviewed")
     notes: list[str] = report.funnel.get("notes", [])
-    if reviewed is None:
+    if not any("asked" in figures for figures in report.funnel.get("figures", {}).values()):
         return notes
-    if not any("asked" in figures for figures in report.funnel["figures"].values()):
-        return notes
+    reviewed: dict[str, Any] = report.funnel["reviewed"]
     said = f"Judges and verifiers answered {reviewed['calls']:,} calls"
     if reviewed["reused"]:
         said += f"; {reviewed['reused']:,} more replies were there already"

@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from filelock import FileLock, Timeout
 
-from .errors import WorkspaceError
+from .errors import BusyError, WorkspaceError
 
 WEEK = 7 * 24 * 3600  # seconds
 
@@ -57,6 +58,25 @@ def writing(target: Path) -> Iterator[Path]:
             temporary.replace(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path, busy: str, patience: float = 0) -> Iterator[None]:
+    """Hold the lock `path`, whose folder is made; it is the kernel's, so that a killed process leaves none behind.
+
+    Raises BusyError with the sentence `busy` where another process holds it for longer than `patience` seconds.
+    """
+    with explaining_disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=patience)
+    except Timeout:
+        raise BusyError(busy) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(target: Path, text: str) -> None:

@@ -3,14 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from filelock import FileLock, Timeout
-
-from ..core.errors import BusyError
 from ..core.loops import Overrides, find_loop, load_loop
 from ..core.pool.store import Pool
 from ..core.rounds import Site
 from ..core.steps import Step
-from ..core.workspace import explaining_disk_errors, home
+from ..core.workspace import home, locked
 from .stale import end_stale_runs
 from .steps import Steps
 from .turn import Turn
@@ -27,25 +24,9 @@ def opened(ref: str, samples: int | None, seed: int | None, from_step: Step | No
     folder, overrides = find_loop(ref), Overrides(samples=samples, seed=seed)
     loop = load_loop(folder, overrides)
     site = Site(loop=loop.folder, home=home())
-    with _alone(loop.name, site):
+    busy = f"a round of the loop `{loop.name}` is running already; wait for it, or stop it first"
+    with locked(site.home / "locks" / f"{loop.name}.lock", busy):
         end_stale_runs()
         excluded = tuple(sorted(Pool(site.home, loop.name).excluded()))
         loop = load_loop(folder, overrides, excluded) if excluded else loop
         yield Turn(loop, site, Steps(site, from_step), seed, excluded)
-
-
-@contextmanager
-def _alone(name: str, site: Site) -> Iterator[None]:
-    """One round of a loop at a time; the lock is the kernel's, so a killed round leaves none behind."""
-    path = site.home / "locks" / f"{name}.lock"
-    with explaining_disk_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BusyError(f"a round of the loop `{name}` is running already; wait for it, or stop it first") from None
-    try:
-        yield
-    finally:
-        lock.release()

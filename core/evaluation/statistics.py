@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import binom, norm
+from scipy.stats import binom, binomtest, norm
 
 Array = NDArray[np.float64]
 
@@ -208,6 +208,12 @@ def group_sums(differences: ArrayLike, groups: Sequence[str]) -> tuple[Array, Ar
     sums: Array = np.bincount(index, weights=d).astype(np.float64)
     sizes: Array = np.bincount(index).astype(np.float64)
     return sums, sizes
+
+
+def wilson_interval(right: int, n: int) -> tuple[float, float]:
+    """The 95% interval of a share, `right` of `n` at least 1 (Wilson 1927)."""
+    low, high = binomtest(right, n).proportion_ci(0.95, method="wilson")
+    return float(low), float(high)
 
 
 def items_needed(discordance: float, delta: float, alpha: float, power: float = 0.8) -> int:

@@ -233,8 +233,8 @@ def turned_down_by(home: Path, loop: str, round_id: str) -> set[str]:
 def known_before(home: Path, loop: str, ids: Iterable[str]) -> list[Decision]:
     """Decisions of earlier rounds about rows with these ids: nobody is asked twice about the same row."""
     wanted, found = set(ids), dict[str, Decision]()
-    for desk in desks_of(home, loop):
-        for row in taken.decisions if (taken := desk.taken()) else ():
+    for taken in filter(None, (desk.taken() for desk in desks_of(home, loop))):
+        for row in taken.decisions:
             if row.id in wanted:
                 found.setdefault(row.id, row)
     return list(found.values())

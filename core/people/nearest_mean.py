@@ -50,7 +50,7 @@ class NearestMean:
 
     def precision(self, threshold: float) -> Precision:
         """What to expect of labels whose probability is at least `threshold`, from the rows that were left out."""
-        from scipy.stats import binomtest
+        from ..evaluation.statistics import wilson_interval
 
         if self.temperature is None:
             return Precision(0, 0, 0, None)
@@ -59,8 +59,7 @@ class NearestMean:
         rows, right = int(above.sum()), int((told.argmax(axis=1) == self.own)[above].sum())
         if rows < FEWEST:
             return Precision(rows, len(told), right, None)
-        low, high = binomtest(right, rows).proportion_ci(0.95, method="wilson")
-        return Precision(rows, len(told), right, (float(low), float(high)))
+        return Precision(rows, len(told), right, wilson_interval(right, rows))
 
 
 def fit_nearest_mean(vectors: NDArray[np.float32], labels: Sequence[str], vouched: Sequence[bool]) -> NearestMean:

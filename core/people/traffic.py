@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..digests import digest_of_folded
 from ..errors import ConfigError
 from ..loops import CONFIG, Loop
 from ..models.encoder import Encode
@@ -41,9 +41,11 @@ class Traffic:
 
     def __init__(self, path: Path, loop: Loop, view: View, pool: Pool) -> None:
         self._file = SourceFile(path)
-        self._known = dict.fromkeys(map(_key, loop.present.held_out), "held out")
-        self._known |= dict.fromkeys((_key(sample.prompt) for sample in pool.samples(view.accepted)), "labelled")
-        self._known |= dict.fromkeys((_key(seed.text) for seed in loop.seeds), "labelled")
+        self._known = dict.fromkeys(map(digest_of_folded, loop.present.held_out), "held out")
+        self._known |= dict.fromkeys(
+            (digest_of_folded(sample.prompt) for sample in pool.samples(view.accepted)), "labelled"
+        )
+        self._known |= dict.fromkeys((digest_of_folded(seed.text) for seed in loop.seeds), "labelled")
         self.counts: Counter[str] = Counter()
 
     def told_by(self, model: NearestMean, embed: Encode) -> Iterator[Told]:
@@ -64,7 +66,7 @@ class Traffic:
     def _passed_over(self, text: str) -> str | None:
         if not normalised(text):
             return "empty"
-        key = _key(text)
+        key = digest_of_folded(text)
         reason = self._known.get(key)
         self._known.setdefault(key, "said before")
         return reason
@@ -88,8 +90,3 @@ def model_of(loop: Loop, view: View, pool: Pool, embed: Encode) -> NearestMean:
     rows += [(one.prompt, one.label or "", one.origin in BY_PEOPLE) for one in pool.samples(entries)]
     texts, labels, vouched = zip(*rows, strict=True)
     return fit_nearest_mean(embed(texts), labels, vouched)
-
-
-def _key(text: str) -> bytes:
-    """Equal for texts that are equal but for case and spacing; short, as there may be many."""
-    return blake2b(normalised(text).encode("utf-8", "surrogatepass"), digest_size=8).digest()

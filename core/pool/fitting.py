@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..generation.material import Material
+from ..quality.context import FunnelContext, Judgements
 from ..quality.duplicates import ExactDuplicates, NearDuplicates
-from ..quality.filters import FunnelContext, Judgements
 from ..quality.funnel import Funnel
 from ..samples import Message, Sample
 from ..text import normalised

@@ -8,17 +8,15 @@ names one that is not there. A process that is killed leaves the pool at its las
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from ..artifacts import Artifact, ArtifactStore
-from ..errors import BusyError, DataError
+from ..errors import DataError
 from ..samples import Sample
-from ..workspace import explaining_disk_errors
+from ..workspace import locked
 from .log import Action, Line, append_line, read_lines
 from .versions import Added, Entry, Mark, RoundFacts, Verdict, Version, View
 
@@ -178,20 +176,10 @@ class Pool:
         append_line(self.path, line)
         return line
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """One change at a time; the lock is the kernel's, so a killed process leaves none behind."""
-        with explaining_disk_errors(self._lock.parent):
-            self._lock.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._lock)
-        try:
-            lock.acquire(timeout=PATIENCE)
-        except Timeout:
-            raise BusyError(f"the pool of `{self.loop}` is being changed by another process; wait for it") from None
-        try:
-            yield
-        finally:
-            lock.release()
+    def _changing(self) -> AbstractContextManager[None]:
+        """One change at a time."""
+        busy = f"the pool of `{self.loop}` is being changed by another process; wait for it"
+        return locked(self._lock, busy, PATIENCE)
 
     def _chain(self, version: str | None) -> Iterator[tuple[str, Version]]:
         """The versions from `version` back to the first."""

@@ -85,6 +85,10 @@ class FunnelContext:
         """The embedding of `text` (d,) if it was asked for and is not forgotten; it is not encoded now."""
         return self._known.get(text)
 
+    def known(self, pool: bool) -> tuple[Sequence[Text], Sequence[Text], Sequence[Text]]:
+        """What samples may not repeat: held-out rows, seeds, and with `pool` what the pool holds."""
+        return self.held_out_rows, self.seed_rows, self.pool if pool else ()
+
     def vectors(self, rows: Sequence[Text]) -> Array:
         """Unit rows (n, d) of the seeds, the held-out rows or the pool, which are encoded once."""
         if id(rows) not in self._vectors:

@@ -6,15 +6,14 @@ Both need to see every row. They take what they need from one batch at a time (`
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ..digests import digest_of_folded
 from ..samples import Sample
-from ..text import normalised
 from .alike import Likes, OneOfAlike, Ranks, found_in, kept_of_each
 from .context import FunnelContext, Judgements, Need, pool_needs
 from .shingles import Ints
@@ -54,11 +53,7 @@ class ExactDuplicates(OneOfAlike):
         hashes = np.concatenate([batch.hashes for batch in batches])
         ranks = np.concatenate([batch.ranks for batch in batches])
         likes = Likes(len(hashes))
-        for reason, known in (
-            ("held_out", context.held_out_rows),
-            ("copies_seed", context.seed_rows),
-            ("copies_pool", context.pool if self.pool else ()),
-        ):
+        for reason, known in zip(("held_out", "copies_seed", "copies_pool"), context.known(self.pool), strict=True):
             likes.known(reason, found_in(hashes, hashes_of(row.text for row in known)), known)
         left = likes.left
         likes.among("duplicate", left, left[kept_of_each(hashes[left], ranks[left])])
@@ -87,7 +82,6 @@ class NearDuplicates(OneOfAlike):
     kind: Literal["near_duplicates"] = "near_duplicates"
     threshold: float = Field(0.6, gt=0, le=1, description="smallest Jaccard similarity that is dropped")
     permutations: int = Field(256, ge=16, le=4096, description="length of a MinHash signature; more miss less")
-
     pool: bool = Field(False, description="drop what is near to a sample of the loop's pool, too")
 
     @property
@@ -102,7 +96,7 @@ class NearDuplicates(OneOfAlike):
         return Sketched(self._sketch([sample.prompt for sample in batch]), self.ranks(batch))
 
     def decide(self, batches: Sequence[Sketched], context: FunnelContext, heard: Heard = unheard) -> Judgements:
-        texts = (context.held_out_rows, context.seed_rows, context.pool if self.pool else ())
+        texts = context.known(self.pool)
         known = [self._sketch([row.text for row in one]) for one in texts]
         sketches = Sketches([*known, *(batch.sketch for batch in batches)], self.threshold)
         ranks = np.concatenate([batch.ranks for batch in batches])
@@ -133,6 +127,5 @@ def _similarities(sketches: Sketches, rows: Ints, near: Ints) -> list[float | No
 
 
 def hashes_of(texts: Iterable[str]) -> NDArray[np.uint64]:
-    """64 bits of each text, folded: among a million texts two differ and are equal here once in 40 million times."""
-    digests = [blake2b(normalised(text).encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts]
-    return np.frombuffer(b"".join(digests), dtype=np.uint64)
+    """`digest_of_folded` of each text (n,)."""
+    return np.frombuffer(b"".join(map(digest_of_folded, texts)), dtype=np.uint64)

@@ -13,11 +13,7 @@ from pydantic import Field, model_validator
 from ..samples import Sample
 from ..settings import Setting
 from ..text import folded, normalised, words_of
-from .context import Array as Array
-from .context import FunnelContext as FunnelContext
-from .context import Judgements as Judgements
-from .context import Need as Need
-from .context import pool_needs, threshold_needs
+from .context import Array, FunnelContext, Judgements, Need, pool_needs, threshold_needs
 from .parts import Part, texts_of
 from .phrases import PhraseLanguage, phrases_for
 from .thresholds import Auto

@@ -12,9 +12,9 @@ from ..models.progress import Progress, silent
 from ..samples import Sample
 from ..settings import Setting
 from ..teachers import Role
-from .context import Need
+from .context import FunnelContext, Need
 from .duplicates import ExactDuplicates, NearDuplicates
-from .filters import FunnelContext, LabelAgreement, Novelty, Rules
+from .filters import LabelAgreement, Novelty, Rules
 from .meaning import EmbeddingDuplicates
 from .passes import MOST_FILTERS, ROWS, Each, judge_all
 from .personal.filter import PersonalData

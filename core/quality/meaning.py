@@ -59,7 +59,7 @@ class EmbeddingDuplicates(OneOfAlike):
     def decide(self, batches: Sequence[Embedded], context: FunnelContext, heard: Heard = unheard) -> Judgements:
         vectors = np.concatenate([batch.vectors for batch in batches])
         ranks = np.concatenate([batch.ranks for batch in batches])
-        those = (context.held_out_rows, context.seed_rows, context.pool if self.pool else ())
+        those = context.known(self.pool)
         compared = len(vectors) - 1 + sum(map(len, those))
         limit = context.limit(self.threshold, compared, self.false_positives)
         likes = Likes(len(vectors))

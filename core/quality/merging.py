@@ -114,7 +114,7 @@ def merge_files(out: Path, paths: Sequence[Path], merge: Merge) -> Merged:
     named = _named(paths, merge)
     told, files = Merged({name: Told() for name in named}), Beside.of(out)
     with scratch_in(out.parent, ".wheelwork-merge-") as scratch:
-        made = Beside(*(scratch / path.name for path in files))
+        made = files.within(scratch)
         found = {name: list(_read(path, name, merge, told.sources[name], made)) for name, path in named.items()}
         for join in merge.joins:
             told.sources[join.nearest].joined += _join(found[join.rows], found[join.nearest], join)
@@ -125,11 +125,7 @@ def merge_files(out: Path, paths: Sequence[Path], merge: Merge) -> Merged:
         if dropped:
             _write(made.dropped, files.dropped, [one.row | {merge.provenance: one.place} for one in dropped])
         told.kept, told.dropped = len(kept), len(dropped)
-        for target, path in reversed([*zip(files, made, strict=True)]):  # what is asked for comes last
-            if path.exists():
-                path.replace(target)
-            else:
-                target.unlink(missing_ok=True)  # of an earlier run of this name
+        files.publish(scratch)
     return told
 
 

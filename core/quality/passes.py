@@ -17,7 +17,7 @@ import numpy as np
 from ..memory import uncollected
 from ..models.progress import Progress, silent
 from ..samples import Sample
-from .filters import FunnelContext, Judgements
+from .context import FunnelContext, Judgements
 from .shingles import Ints
 from .sketches import Heard
 from .verdicts import Batch, Unreadable, Verdict, as_judged

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 from pydantic import Field
 
-from ..errors import BusyError, ConfigError
+from ..errors import ConfigError
 from ..samples import Sample
 from ..settings import Setting
-from ..workspace import explaining_disk_errors
+from ..workspace import locked
 from .alike import Likes, kept_of_each
 from .bloom import Bloom
 from .context import FunnelContext, Judgements
@@ -89,17 +88,12 @@ class SeenBefore(Setting):
 
 @contextmanager
 def alone_with(files: Sequence[Path]) -> Iterator[None]:
-    """No other run changes `files` meanwhile; the locks beside them are the kernel's, and go with their process.
+    """No other run changes `files` meanwhile; there is a lock beside each.
 
     Raises BusyError where one does already.
     """
     with ExitStack() as stack:
         for path in sorted({file.resolve() for file in files}):
-            with explaining_disk_errors(path.parent):
-                path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path.with_name(f".{path.name}.lock"))
-            try:
-                stack.enter_context(lock.acquire(timeout=0))
-            except Timeout:
-                raise BusyError(f"{path}: another run is filtering with this file; wait for it") from None
+            busy = f"{path}: another run is filtering with this file; wait for it"
+            stack.enter_context(locked(path.with_name(f".{path.name}.lock"), busy))
         yield

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..samples import Sample
-from .filters import FunnelContext
+from .context import FunnelContext
 
 DUPLICATE_OF = "duplicate_of"
 """The control, and in files the column, that says what a dropped row is like."""

@@ -13,7 +13,7 @@ from wheelwork.core.artifacts import Artifact, ArtifactStore
 from wheelwork.core.loops import load_loop
 from wheelwork.core.quality.batch.picture import Plot, draw
 from wheelwork.core.quality.batch.remembered import packed
-from wheelwork.core.quality.filters import FunnelContext
+from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.rounds import Checked, Site
 from wheelwork.core.samples import Message, Sample
 from wheelwork.tests.e2e.command import rows, tiny_loop, write_config

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...digests import SHORT, quick_digest
 from ...models.encoder import Encode
-from ..filters import FunnelContext
+from ..context import FunnelContext
 from .sides import Vectors
 
 

@@ -22,8 +22,9 @@ from ...settings import Setting
 from ...workspace import scratch_in, writing
 from ..alike import OneOfAlike
 from ..batch.sides import Side
+from ..context import FunnelContext
 from ..duplicates import ExactDuplicates, NearDuplicates
-from ..filters import FunnelContext, LabelAgreement, Novelty, Rules
+from ..filters import LabelAgreement, Novelty, Rules
 from ..funnel import FilterCount, Funnel
 from ..passes import Each
 from ..personal import mask
@@ -71,6 +72,19 @@ class Beside(NamedTuple):
         return cls(
             out, out.with_name(f"{out.stem}.dropped{out.suffix}"), out.with_name(f"{out.stem}.quarantined.jsonl")
         )
+
+    def within(self, scratch: Path) -> "Beside":
+        """The same names in another folder, to write to."""
+        return Beside(*(scratch / path.name for path in self))
+
+    def publish(self, scratch: Path) -> None:
+        """Move what was written to `scratch` to its place; what was not, and is there from an earlier run, goes."""
+        for path, made in reversed([*zip(self, self.within(scratch), strict=True)]):
+            # what is asked for comes last: when it is there, all is
+            if made.exists():
+                made.replace(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def standalone(with_seeds: bool) -> Funnel:
@@ -140,15 +154,11 @@ def filter_file(
     with alone_with(funnel.remembering), scratch_in(out.parent, ".wheelwork-filter-") as scratch:
         verdicts, counts = funnel.judge(source, context, each=each, progress=progress, rows=source.rows)
         _require_readable(source, verdicts)
-        beside = Beside(*(scratch / path.name for path in files))
+        beside = files.within(scratch)
         made = _Writer(funnel, context, source, verdicts, beside, examples, with_scores, watch)
         made.write(progress)
         written = {str(path): digest_file(scratch / path.name) for path in files if (scratch / path.name).exists()}
-        for path in reversed(files):  # what is asked for comes last: when it is there, all is
-            if str(path) in written:
-                (scratch / path.name).replace(path)
-            else:
-                path.unlink(missing_ok=True)  # of an earlier run of this name
+        files.publish(scratch)
         for path, write in context.publishing.items():
             with writing(path) as temporary:
                 write(temporary)

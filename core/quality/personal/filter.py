@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ...samples import Message, Sample
 from ...settings import Setting
-from ..filters import FunnelContext, Judgements
+from ..context import FunnelContext, Judgements
 from . import DEFAULT_KINDS, Kind, find, mask
 
 

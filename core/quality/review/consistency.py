@@ -12,7 +12,7 @@ from ...samples import Sample
 from ...settings import Setting
 from ...teachers import Role
 from ...text import normalised
-from ..filters import FunnelContext, Judgements
+from ..context import FunnelContext, Judgements
 from .tally import Tally, Unscored, quorum, why_unscored
 
 

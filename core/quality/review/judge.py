@@ -11,7 +11,7 @@ from pydantic import Field
 from ...samples import Sample
 from ...settings import Setting
 from ...teachers import Role
-from ..filters import FunnelContext, Judgements
+from ..context import FunnelContext, Judgements
 from .agreement import krippendorff_alpha
 from .asking import Review, Unanswered
 from .marks import CRITERIA, Marks, question, read_marks, shown

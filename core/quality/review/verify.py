@@ -11,7 +11,7 @@ from ...samples import Sample
 from ...settings import Setting
 from ...teachers import Role
 from ...text import normalised
-from ..filters import FunnelContext, Judgements
+from ..context import FunnelContext, Judgements
 from .asking import Review, Unanswered
 from .marks import Claim, question, read_claims, shown
 from .tally import Tally, Unscored, family_notes, quorum, why_unscored

@@ -9,7 +9,7 @@ from pydantic import Field
 from ...samples import Sample
 from ...settings import Setting
 from ...text import folded
-from ..filters import FunnelContext, Judgements
+from ..context import FunnelContext, Judgements
 from ..parts import SAID, Part, texts_of
 
 # a call to buy, as a command: at the start of a clause

@@ -11,8 +11,8 @@ from ...generation.code_checks import parses, run_test
 from ...samples import Message, Sample
 from ...settings import Setting
 from ..alike import Likes, OneOfAlike, kept_of_each
+from ..context import FunnelContext, Judgements
 from ..duplicates import Hashed, hashes_of
-from ..filters import FunnelContext, Judgements
 from ..sketches import Heard, unheard
 from .python_code import code_in, shape, tidied
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from ...samples import Sample
 from ...settings import Setting
 from ...text import folded, normalised, words_of
-from ..filters import FunnelContext, Judgements
+from ..context import FunnelContext, Judgements
 from ..parts import SAID, Part, texts_of
 from .code_spans import without_code
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from ...samples import Message, Sample
 from ...settings import Setting
 from ...text import folded, words
-from ..filters import Array, FunnelContext, Judgements, Need
+from ..context import Array, FunnelContext, Judgements, Need
 
 ALIKE = 0.9  # share of common words from which a turn says what an earlier one said
 FEWEST_REPEATED = 4  # words; a second `yes please` repeats nothing

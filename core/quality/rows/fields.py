@@ -11,7 +11,7 @@ from pydantic import Field
 from ...samples import Sample
 from ...settings import Setting
 from ...text import folded
-from ..filters import FunnelContext, Judgements
+from ..context import FunnelContext, Judgements
 
 Type = Literal["text", "number", "integer", "boolean", "date"]
 

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from ...samples import Sample
 from ...settings import Setting
 from ...text import nearest
-from ..filters import FunnelContext, Judgements
+from ..context import FunnelContext, Judgements
 from ..parts import SAID, Part, texts_of
 from .code_spans import without_code
 

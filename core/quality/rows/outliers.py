@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ...samples import Sample
 from ...settings import Setting
-from ..filters import FunnelContext, Judgements
+from ..context import FunnelContext, Judgements
 from ..shingles import Ints
 from ..sketches import Heard, unheard
 from .fields import number_in

@@ -15,7 +15,7 @@ from pydantic import Field
 from ...samples import Sample
 from ...settings import Setting
 from ...text import normalised, words_of
-from ..filters import FunnelContext, Judgements
+from ..context import FunnelContext, Judgements
 from ..parts import SAID, Part, texts_of
 
 TOP_GRAMS = (2, 3, 4)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ...samples import Sample
 from ...settings import Setting
-from ..filters import FunnelContext, Judgements
+from ..context import FunnelContext, Judgements
 from ..parts import ANSWER, Part
 from .markup import code_fault, fault, json_fault, markdown_fault
 

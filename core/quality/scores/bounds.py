@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from ...evaluation.scorers import Score
 from ...settings import Setting
-from ..filters import Judgements
+from ..context import Judgements
 
 PERCENTILES = {"p5": 5, "median": 50, "p95": 95}
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from ...samples import Sample
 from ...settings import Setting
 from ...text import words
-from ..filters import FunnelContext, Judgements
+from ..context import FunnelContext, Judgements
 from ..parts import Part, texts_of
 from .overlap import sentence_bleu, tokenizer_for
 

@@ -130,9 +130,7 @@ def bradley_terry(differences: Array, l2: float) -> Array:
 
 
 def _held_out(differences: Array, groups: Sequence[str], l2: float) -> Held:
-    from scipy.stats import binomtest
-
-    from ...evaluation.statistics import cluster_bootstrap_interval
+    from ...evaluation.statistics import cluster_bootstrap_interval, wilson_interval
 
     right = np.zeros(len(differences))
     folds = _folds(groups)
@@ -140,8 +138,7 @@ def _held_out(differences: Array, groups: Sequence[str], l2: float) -> Held:
         away = folds == fold
         margins = differences[away] @ bradley_terry(differences[~away], l2)
         right[away] = np.where(margins > 0, 1.0, np.where(margins < 0, 0.0, 0.5))
-    wilson = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
-    low, high = float(wilson.low), float(wilson.high)
+    low, high = wilson_interval(int(right.sum()), len(right))
     if len(set(groups)) < len(groups):
         drawn = cluster_bootstrap_interval(right, groups, seed=0)
         low, high = min(low, drawn[0]), max(high, drawn[1])

@@ -10,7 +10,7 @@ from ...errors import ConfigError
 from ...evaluation.scorers import Score
 from ...models.encoder import Encoder, Vectors
 from ...samples import Sample
-from ..filters import FunnelContext, Judgements, Need
+from ..context import FunnelContext, Judgements, Need
 from .models import ENCODER, Found
 from .overlap import Against, Pair
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from ...evaluation.scorers import Score
 from ...samples import Sample
 from ...text import words
-from ..filters import FunnelContext, Judgements
+from ..context import FunnelContext, Judgements
 from ..parts import ANSWER, texts_of
 from .bounds import Bounded
 

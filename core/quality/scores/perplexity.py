@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ...evaluation.scorers import Score
 from ...samples import Sample
-from ..filters import FunnelContext, Judgements, Need
+from ..context import FunnelContext, Judgements, Need
 from .bounds import Bounded
 from .likelihood import Likelihood, Surprise
 from .models import BASE

@@ -10,7 +10,7 @@ from pydantic import Field
 from ...evaluation.scorers import Score
 from ...models.pretrained import device, dtype, loading, require_whole
 from ...samples import Sample
-from ..filters import FunnelContext, Judgements, Need
+from ..context import FunnelContext, Judgements, Need
 from ..parts import ANSWER, texts_of
 from .bounds import Bounded
 from .models import Found

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from ...errors import ConfigError
 from ...evaluation.scorers import Score
 from ...samples import Sample
-from ..filters import FunnelContext, Judgements, Need
+from ..context import FunnelContext, Judgements, Need
 from ..parts import ANSWER, texts_of
 from .bounds import Bounded
 from .head import Head, read_head

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from wheelwork.core.quality.filters import FunnelContext
+from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.quality.funnel import Filter
 from wheelwork.core.samples import Message, Sample
 from wheelwork.tests.fakes import FakeEncoder

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelwork.core.errors import ConfigError
+from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.quality.duplicates import ExactDuplicates, NearDuplicates
-from wheelwork.core.quality.filters import FunnelContext
 from wheelwork.core.quality.shingles import shingles
 from wheelwork.core.quality.sketches import (
     PAIRS_PER_ROW,

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wheelwork.core.digests import digest_of, quick_digest
+from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.quality.files.writing import _in_one_line
-from wheelwork.core.quality.filters import FunnelContext, Rules
+from wheelwork.core.quality.filters import Rules
 from wheelwork.core.quality.rows.language import LETTERS, MAYBE_NOT_PROSE, NOT_PROSE, _letters
 from wheelwork.core.samples import Message, Sample
 from wheelwork.core.text import WORD, words_of

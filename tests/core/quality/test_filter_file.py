@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelwork.core.errors import ConfigError, DataError, UserError
+from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.quality.duplicates import ExactDuplicates
 from wheelwork.core.quality.files.json_list import JsonList
 from wheelwork.core.quality.files.picture import levels, picture, write_picture
 from wheelwork.core.quality.files.run import Filtered, check_paths, filter_file, processes_for, standalone
 from wheelwork.core.quality.files.source import SourceFile, read_all
-from wheelwork.core.quality.filters import FunnelContext, Novelty, Rules
+from wheelwork.core.quality.filters import Novelty, Rules
 from wheelwork.core.quality.funnel import Funnel
 from wheelwork.core.quality.personal.filter import PersonalData
 from wheelwork.core.rows import read_rows

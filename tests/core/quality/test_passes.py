@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelwork.core.parallel import in_processes
 from wheelwork.core.quality.alike import one_of_each
-from wheelwork.core.quality.context import REMEMBERED
+from wheelwork.core.quality.context import REMEMBERED, FunnelContext, Judgements
 from wheelwork.core.quality.duplicates import ExactDuplicates, NearDuplicates
-from wheelwork.core.quality.filters import FunnelContext, Judgements, LabelAgreement, Novelty, Rules
+from wheelwork.core.quality.filters import LabelAgreement, Novelty, Rules
 from wheelwork.core.quality.funnel import Funnel, Given
 from wheelwork.core.quality.meaning import EmbeddingDuplicates
 from wheelwork.core.quality.passes import passes

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from wheelwork.core.quality.filters import FunnelContext, Judgements, Rules
+from wheelwork.core.quality.context import FunnelContext, Judgements
+from wheelwork.core.quality.filters import Rules
 from wheelwork.core.quality.funnel import Funnel
 from wheelwork.core.quality.personal.filter import PersonalData
 from wheelwork.core.samples import Message, Sample

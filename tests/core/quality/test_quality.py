@@ -8,15 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wheelwork.core.quality.context import FunnelContext, Judgements
 from wheelwork.core.quality.duplicates import ExactDuplicates, NearDuplicates
-from wheelwork.core.quality.filters import (
-    FunnelContext,
-    Judgements,
-    LabelAgreement,
-    Novelty,
-    Rules,
-    label_margins,
-)
+from wheelwork.core.quality.filters import LabelAgreement, Novelty, Rules, label_margins
 from wheelwork.core.quality.funnel import Filter, Funnel
 from wheelwork.core.samples import Message, Sample
 from wheelwork.tests.fakes import FakeEncoder

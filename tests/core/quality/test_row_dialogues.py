@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from wheelwork.core.quality.filters import FunnelContext
+from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.quality.rows.dialogue import DialogueChecks, spoken
 from wheelwork.core.samples import Message, Sample
 from wheelwork.tests.core.quality.row_texts import (

@@ -16,7 +16,7 @@ from wheelwork.core.quality.batch.remembered import Remembered, packed
 from wheelwork.core.quality.batch.settings import Batch
 from wheelwork.core.quality.batch.sides import Side, with_margins
 from wheelwork.core.quality.batch.tables import table, warnings
-from wheelwork.core.quality.filters import FunnelContext
+from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.samples import Message, Sample
 from wheelwork.tests.fakes import FakeEncoder
 

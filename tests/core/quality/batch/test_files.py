@@ -8,10 +8,11 @@ import pytest
 from wheelwork.core.errors import DataError
 from wheelwork.core.quality.batch.check import Checked
 from wheelwork.core.quality.batch.settings import Batch
+from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.quality.files.beside import comparison, picture_beside
 from wheelwork.core.quality.files.picture import write_svg
 from wheelwork.core.quality.files.run import filter_file
-from wheelwork.core.quality.filters import FunnelContext, Rules
+from wheelwork.core.quality.filters import Rules
 from wheelwork.core.quality.funnel import Funnel
 from wheelwork.core.quality.personal.filter import PersonalData
 from wheelwork.tests.fakes import FakeEncoder

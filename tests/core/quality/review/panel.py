@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wheelwork.core.chat.messages import Chat, ChatRequest, Reply
-from wheelwork.core.quality.filters import FunnelContext
+from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.quality.review.asking import Review, Reviewer
 from wheelwork.core.samples import Message, Sample
 from wheelwork.core.teachers import Role

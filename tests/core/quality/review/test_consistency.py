@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wheelwork.core.chat.messages import ChatRequest
 from wheelwork.core.errors import TeacherError
-from wheelwork.core.quality.filters import Judgements
+from wheelwork.core.quality.context import Judgements
 from wheelwork.core.quality.review.asking import Review, Reviewer
 from wheelwork.core.quality.review.consistency import SelfConsistency, entropy, share
 from wheelwork.core.samples import Sample

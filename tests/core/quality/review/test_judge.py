@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from wheelwork.core.errors import ConfigError, TeacherError
-from wheelwork.core.quality.filters import Judgements
+from wheelwork.core.quality.context import Judgements
 from wheelwork.core.quality.funnel import Funnel
 from wheelwork.core.quality.review.judge import Judge
 from wheelwork.core.quality.review.marks import CRITERIA, Marks, read_marks, shown

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wheelwork.core.errors import TeacherError
-from wheelwork.core.quality.filters import Judgements
+from wheelwork.core.quality.context import Judgements
 from wheelwork.core.quality.review.marks import Claim, read_claims
 from wheelwork.core.quality.review.terms import invented_terms
 from wheelwork.core.quality.review.verify import Verifier

@@ -6,7 +6,7 @@ from typing import Any
 
 from wheelwork.core.digests import digest_of
 from wheelwork.core.models.store import ModelFiles
-from wheelwork.core.quality.filters import FunnelContext
+from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.quality.funnel import FilterCount, Funnel
 from wheelwork.core.quality.scores.models import Found, Models
 from wheelwork.core.samples import Message, Sample

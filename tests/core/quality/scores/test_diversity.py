@@ -5,7 +5,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wheelwork.core.quality.filters import FunnelContext
+from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.quality.funnel import Funnel
 from wheelwork.core.quality.passes import judge_all
 from wheelwork.core.quality.scores.diversity import Diversity, Drawn, distinct, self_bleu
