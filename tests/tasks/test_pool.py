@@ -91,9 +91,18 @@ def sifted(
 
     monkeypatch.setattr(sift, "load_encoder", encoder)
     store = ArtifactStore(site.artifacts)
-    done = sift.filter_samples.fn(
+    done = filtered(site, rows, funnel, excluded=excluded)
+    reasons = {reason: count for counted in done.counts for reason, count in counted.dropped.items()}
+    return list(store.samples(done.kept)), list(store.samples(done.dropped)), reasons
+
+
+def filtered(
+    site: Site, rows: list[Sample], funnel: Funnel, *, excluded: tuple[str, ...] = (), pool: str | None = None
+) -> Sifted:
+    """The funnel's step, done at once."""
+    return sift.filter_samples.fn(
         site,
-        (store.write_samples(rows),),
+        (ArtifactStore(site.artifacts).write_samples(rows),),
         funnel,
         excluded=excluded,
         seeds="",
@@ -102,9 +111,8 @@ def sifted(
         review={},
         scoring={},
         champion=None,
+        pool=pool,
     )
-    reasons = {reason: count for counted in done.counts for reason, count in counted.dropped.items()}
-    return list(store.samples(done.kept)), list(store.samples(done.dropped)), reasons
 
 
 ONLY_RULES = Funnel(filters=(Rules(min_words=1),))
@@ -175,20 +183,7 @@ def test_a_round_may_compare_with_its_pool_and_says_which_suite_leaked(
 
     def done(version: str | None, compare: bool) -> tuple[list[Sample], Sifted]:
         funnel = Funnel(filters=(ExactDuplicates(pool=compare),))
-        given = (store.write_samples(rows),)
-        found = sift.filter_samples.fn(
-            site,
-            given,
-            funnel,
-            excluded=(),
-            seeds="",
-            suites={},
-            encoder="",
-            review={},
-            scoring={},
-            champion=None,
-            pool=version,
-        )
+        found = filtered(site, rows, funnel, pool=version)
         return list(store.samples(found.dropped)), found
 
     dropped, found = done(str(pool.head()), True)
