@@ -1,76 +1,23 @@
-"""A funnel over files: nothing is lost, nothing altered but by a filter, and corrupt rows are in nobody's way."""
+"""A funnel over files: nothing is lost, nothing altered but by a filter; and what stands around it."""
 
-import csv
 import json
-import re
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from wheelwork.core.errors import ConfigError, DataError, UserError
 from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.quality.duplicates import ExactDuplicates
-from wheelwork.core.quality.files.json_list import JsonList
-from wheelwork.core.quality.files.picture import levels, picture, write_picture
-from wheelwork.core.quality.files.run import Filtered, check_paths, filter_file, processes_for, standalone
+from wheelwork.core.quality.files.run import check_paths, processes_for, standalone
 from wheelwork.core.quality.files.source import SourceFile, read_all
 from wheelwork.core.quality.filters import Novelty, Rules
 from wheelwork.core.quality.funnel import Funnel
 from wheelwork.core.quality.personal.filter import PersonalData
-from wheelwork.core.rows import read_rows
 from wheelwork.core.samples import Message, Sample, read_parquet, write_parquet
+from wheelwork.tests.core.quality.filtering import KINDS, MASK, ROWS, beside, rows_of, run, write
 from wheelwork.tests.fakes import FakeEncoder
-
-KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
-RULES = Funnel(filters=(Rules(banned=()), ExactDuplicates()))
-MASK = Funnel(filters=(PersonalData(action="mask"), Rules(banned=("gone",), max_repetition=1)))
-GOOD = ["the line is down again", "why is my bill, this month, so high", 'it said "wait" and\nthen nothing']
-ROWS = [
-    {"id": "7", "text": text, "label": label, "note": ""}
-    for text, label in [
-        (GOOD[0], "line"),
-        ("no", "line"),
-        (GOOD[1], "bill"),
-        (f"{GOOD[0]}!", "line"),
-        (GOOD[2], "line"),
-    ]
-]
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    """`rows` as the file that others would have written."""
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif path.suffix in (".csv", ".tsv"):
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]), delimiter="," if path.suffix == ".csv" else "\t")
-            writer.writeheader()
-            writer.writerows(rows)
-    elif path.suffix == ".json":
-        path.write_text(json.dumps(rows, indent=2), encoding="utf-8")
-    else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def run(source: Path, out: Path, funnel: Funnel = RULES, **rest: Any) -> Filtered:
-    return filter_file(source, out, funnel, rest.pop("context", FunnelContext(None)), **rest)
-
-
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    return [row for _, row in read_rows(path)] if path.exists() else []
-
-
-def beside(out: Path, what: str) -> Path:
-    return out.with_name(f"{out.stem}.{what}")
-
 
 # the five kinds
 
@@ -204,123 +151,40 @@ def test_a_column_of_numbers_can_say_who_is_the_best(tmp_path: Path, kind: str) 
     assert rows_of(out) == [rows[1]]
 
 
-# rows that are corrupt
+# scores
 
 
-@pytest.mark.parametrize(
-    ("name", "data", "lines", "why"),
-    [
-        ("in.jsonl", b'{"text": "the line is down"}\n{oops\n\n\xff\n[1]\n{"text": 1.5}\n{"label": "x"}\n'
-                     b'{"text": "half \\ud83d of it"}\n{"text": "the bill is high"}', [2, 4, 5, 6, 7, 8],
-         ["not JSON", "not UTF-8", "found a list", "must be text", "`text` is missing", "half a character"]),
-        ("in.json", b'[\n  {"text": "the line is down"},\n  {"text": oops},\n  {"text": "the \xff"},\n'
-                    b'  {"text": "the bill is high"}\n]', [2, 3], ["not JSON", "not UTF-8"]),
-        ("in.csv", b'text,label\nthe line is down,x\na,b,c\n"it never closes,x\nthe \xff end,x\nthe bill is high,x\n',
-         [3, 4, 5], ["3 fields, the header 2", "a quote opens and never closes", "not UTF-8"]),
-    ],
-)  # fmt: skip
-def test_corrupt_rows_are_put_aside_with_their_line(
-    tmp_path: Path, name: str, data: bytes, lines: list[int], why: list[str]
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_that_filters_ask_for_are_read_and_scores_are_written_where_they_are_wanted(
+    tmp_path: Path, kind: str
 ) -> None:
-    (tmp_path / name).write_bytes(data)
-    out = tmp_path / f"out{Path(name).suffix}"
-    result = run(tmp_path / name, out)
-    assert [row["text"] for row in rows_of(out)] == ["the line is down", "the bill is high"]
-    aside = rows_of(tmp_path / "out.quarantined.jsonl")
-    assert [row["line"] for row in aside] == lines
-    assert all(said in row["why"] for said, row in zip(why, aside, strict=True))
-    assert (result.quarantined, result.rows) == (len(lines), len(lines) + 2)
-    assert result.complaints[0].startswith(f"{tmp_path / name}:{lines[0]}: ")
-
-
-def test_a_table_with_bytes_that_are_no_text_loses_only_that_row(tmp_path: Path) -> None:
-    texts = pa.array([b"the line is down", b"the \xff", b"the bill is high"], pa.binary()).view(pa.string())
-    pq.write_table(pa.table({"text": texts, "n": [1, 2, 3]}), tmp_path / "in.parquet")
-    run(tmp_path / "in.parquet", tmp_path / "out.parquet")
-    assert pq.read_table(tmp_path / "out.parquet")["n"].to_pylist() == [1, 3]
-    (aside,) = rows_of(tmp_path / "out.quarantined.jsonl")
-    assert (aside["line"], json.loads(aside["row"])) == (2, {"text": "the \\xff", "n": 2})
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "says"),
-    [
-        ("in.jsonl", b"xx\nyy\n", ":1: this is not JSON"),
-        ("in.jsonl", b'{"text": null, "label": "x"}\n{"text": 1.5, "label": "x"}', "nor any other of its 2 rows"),
-        ("in.jsonl", b"", "has no rows"),
-        ("in.csv", b"text,label\n", "has no rows"),
-        ("in.csv", b"text,text\na,b\n", "a column name stands twice"),
-        ("in.csv", b"colour,size\na,b\n", "(`colour`, `size`) are not recognised"),
-        ("in.json", b'{"text": "a"}', "expected one list of rows"),
-        ("in.parquet", b"PAR1 not really", "cannot be read as parquet"),
-    ],
-)  # fmt: skip
-def test_a_file_without_a_row_that_can_be_read_is_refused_and_nothing_is_written(
-    tmp_path: Path, name: str, data: bytes, says: str
-) -> None:
-    (tmp_path / name).write_bytes(data)
-    with pytest.raises(DataError, match=re.escape(says)):
-        run(tmp_path / name, tmp_path / "out.jsonl")
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-def test_a_first_row_that_lacks_its_answer_does_not_decide_for_the_others(tmp_path: Path) -> None:
     rows = [
-        {"prompt": "the line is down"},
-        *({"prompt": f"the line {n} is down", "completion": "ok"} for n in range(3)),
+        {"prompt": "where?", "completion": "in the kitchen", "Reference": "in the kitchen"},
+        {"prompt": "when?", "completion": "in the evening", "Reference": "quite otherwise"},
     ]
-    result = run(write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl")
-    assert (result.kept, result.quarantined) == (3, 1)
+    source, out = write(tmp_path / f"in{kind}", rows), tmp_path / "out.jsonl"
+    funnel = Funnel.model_validate({"filters": [{"kind": "rouge_l", "against": "Reference", "min": 0.5}]})
+    result = run(source, out, funnel, with_scores=True)
+    assert rows_of(out) == [rows[0] | {"scores": {"rouge_l": 1.0}}]
+    assert rows_of(beside(out, "dropped.jsonl"))[0]["reject_reason"] == "rouge_l_low"
+    assert result.filters[0].figures["scored"] == 2
+    table = tmp_path / f"table{kind}"
+    run(source, table, funnel, with_scores=True)
+    assert "scores" in rows_of(table)[0]
+    run(source, table, funnel)
+    assert rows_of(table) == [rows[0]], "unless they are wanted a row stays as it is"
 
 
-LINE = st.one_of(
-    st.sampled_from(
-        [b'{"text": "the line is down"}', b'{"text": "no"}', b'{"text": 1}', b"{", b"\xff", b"[]", b'""', b""]
-    ),
-    st.text("abc é", max_size=20).map(lambda text: json.dumps({"text": text, "n": 1}).encode()),
-)
+def test_figures_of_several_processes_add_up(tmp_path: Path) -> None:
+    from wheelwork.core.parallel import in_processes
 
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(LINE, max_size=12))
-def test_every_line_is_kept_or_dropped_or_put_aside(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]
-) -> None:
-    folder = tmp_path_factory.mktemp("lines")
-    (folder / "in.jsonl").write_bytes(b'{"text": "so that one is good"}\n' + b"\n".join(lines))
-    run(folder / "in.jsonl", folder / "out.jsonl")
-    found = [rows_of(folder / f"out{what}.jsonl") for what in ("", ".dropped", ".quarantined")]
-    assert sum(map(len, found)) == 1 + sum(1 for line in lines if line.strip())
-
-
-VALUE = st.recursive(
-    st.one_of(st.none(), st.integers(), st.text(max_size=5)),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
-    max_leaves=4,
-)
-
-
-@settings(deadline=None, max_examples=80)
-@given(st.lists(VALUE, max_size=6), st.sampled_from([None, 0, 2]), st.integers(1, 9), st.booleans())
-def test_a_list_is_read_in_pieces_of_any_size(
-    tmp_path_factory: pytest.TempPathFactory, values: list[Any], indent: int | None, chunk: int, ascii: bool
-) -> None:
-    path = tmp_path_factory.mktemp("list") / "a.json"
-    path.write_text(json.dumps(values, indent=indent, ensure_ascii=ascii), encoding="utf-8")
-    assert [json.loads(text) for text in JsonList(path, chunk)] == values
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.booleans(), min_size=1, max_size=6), st.integers(1, 9))
-def test_in_a_list_with_a_row_a_line_only_corrupt_ones_are_lost(
-    tmp_path_factory: pytest.TempPathFactory, whole: list[bool], chunk: int
-) -> None:
-    path = tmp_path_factory.mktemp("list") / "a.json"
-    rows = [json.dumps({"n": n}) if fine else f'{{"n": {n} "oops' for n, fine in enumerate(whole)]
-    path.write_text("[\n" + ",\n".join(rows) + "\n]\n")
-    found = list(JsonList(path, chunk))
-    assert len(found) == len(rows)
-    assert all(text == row for text, row, fine in zip(found, rows, whole, strict=True) if fine)
+    rows = [{"text": f"message {n} about {n % 7} lines", "reference": "x"} for n in range(5000)]
+    funnel = Funnel.model_validate({"filters": [{"kind": "diversity", "sample": 50}, {"kind": "bleu"}]})
+    source = write(tmp_path / "in.jsonl", rows)
+    alone = run(source, tmp_path / "alone.jsonl", funnel)
+    together = run(source, tmp_path / "together.jsonl", funnel, each=in_processes(2))
+    assert [one.figures for one in alone.filters] == [one.figures for one in together.filters]
+    assert alone.filters[1].figures["unscored"] == 5000 and alone.filters[0].figures["texts"] == 50
 
 
 # around it
@@ -398,68 +262,3 @@ def test_a_small_file_is_worth_one_process(tmp_path: Path) -> None:
     (tmp_path / "small").write_bytes(b"x")
     (tmp_path / "large").write_bytes(b"x" * (9 << 20))
     assert (processes_for(tmp_path / "small", 4), processes_for(tmp_path / "large", 4)) == (1, 4)
-
-
-# the picture
-
-
-@pytest.fixture
-def result(tmp_path: Path) -> Iterator[Filtered]:
-    source = write(tmp_path / "in.jsonl", [*ROWS, {"text": 1.5, "label": "x"}])
-    yield run(source, tmp_path / "out.jsonl")
-
-
-def test_the_bars_add_up(result: Filtered) -> None:
-    bars = levels(result)
-    assert [(bar.name, bar.rows) for bar in bars] == [("read", 6), ("rules", 5), ("exact_duplicates", 4), ("kept", 3)]
-    for bar, below in pairwise(bars):
-        assert bar.rows - sum(rows for _, rows in bar.drops) == below.rows
-
-
-def test_the_picture_is_whole_in_itself_and_says_every_figure(result: Filtered, tmp_path: Path) -> None:
-    drawn = ElementTree.fromstring(picture(levels(result), "a <b> & c"))
-    name = "{http://www.w3.org/2000/svg}"
-    assert drawn.find(f"{name}title").text == "a <b> & c"  # type: ignore[union-attr]
-    said = [title.text for title in drawn.iter(f"{name}title")]
-    assert {"quarantined: 1", "too_short: 1", "duplicate: 1", "kept: 3 go on"} <= set(said)
-    assert "href" not in picture(levels(result), "x")
-    write_picture(tmp_path / "funnel.html", result, "a <b>")
-    assert "<title>a &lt;b&gt;</title>" in (tmp_path / "funnel.html").read_text()
-    with pytest.raises(ConfigError, match=r"must end in \.svg or \.html"):
-        write_picture(tmp_path / "funnel.png", result, "x")
-
-
-# scores
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_columns_that_filters_ask_for_are_read_and_scores_are_written_where_they_are_wanted(
-    tmp_path: Path, kind: str
-) -> None:
-    rows = [
-        {"prompt": "where?", "completion": "in the kitchen", "Reference": "in the kitchen"},
-        {"prompt": "when?", "completion": "in the evening", "Reference": "quite otherwise"},
-    ]
-    source, out = write(tmp_path / f"in{kind}", rows), tmp_path / "out.jsonl"
-    funnel = Funnel.model_validate({"filters": [{"kind": "rouge_l", "against": "Reference", "min": 0.5}]})
-    result = run(source, out, funnel, with_scores=True)
-    assert rows_of(out) == [rows[0] | {"scores": {"rouge_l": 1.0}}]
-    assert rows_of(beside(out, "dropped.jsonl"))[0]["reject_reason"] == "rouge_l_low"
-    assert result.filters[0].figures["scored"] == 2
-    table = tmp_path / f"table{kind}"
-    run(source, table, funnel, with_scores=True)
-    assert "scores" in rows_of(table)[0]
-    run(source, table, funnel)
-    assert rows_of(table) == [rows[0]], "unless they are wanted a row stays as it is"
-
-
-def test_figures_of_several_processes_add_up(tmp_path: Path) -> None:
-    from wheelwork.core.parallel import in_processes
-
-    rows = [{"text": f"message {n} about {n % 7} lines", "reference": "x"} for n in range(5000)]
-    funnel = Funnel.model_validate({"filters": [{"kind": "diversity", "sample": 50}, {"kind": "bleu"}]})
-    source = write(tmp_path / "in.jsonl", rows)
-    alone = run(source, tmp_path / "alone.jsonl", funnel)
-    together = run(source, tmp_path / "together.jsonl", funnel, each=in_processes(2))
-    assert [one.figures for one in alone.filters] == [one.figures for one in together.filters]
-    assert alone.filters[1].figures["unscored"] == 5000 and alone.filters[0].figures["texts"] == 50

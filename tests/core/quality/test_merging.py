@@ -12,7 +12,7 @@ from wheelwork.core.errors import ConfigError, DataError
 from wheelwork.core.quality.merging import Join, Merge, Merged, _join, _Placed, merge_files, seconds_of
 from wheelwork.core.rows import read_rows
 from wheelwork.core.settings import parse
-from wheelwork.tests.core.quality.test_filter_file import KINDS, write
+from wheelwork.tests.core.quality.filtering import KINDS, write
 
 CHATS = [
     {"ticket": "1", "when": "2026-01-05T10:00:00Z", "message": "the line is down", "who": "7"},
