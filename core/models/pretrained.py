@@ -1,11 +1,12 @@
 """What loading a model with transformers has in common: errors in our words, where it goes, whether it is whole."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ..errors import ModelError
 from .progress import quiet_transformers
+from .store import ModelFiles
 
 
 @contextmanager
@@ -19,10 +20,20 @@ def loading(name: str, what: str) -> Iterator[None]:
         raise ModelError(f"{name}: cannot be loaded as {what} ({reason}); give another one") from error
 
 
-def require_whole(name: str, what: str, told: Mapping[str, Any]) -> None:
-    """Raise ModelError where the files lack a weight, which transformers has therefore made up."""
+def load_whole(files: ModelFiles, what: str, network: Any, reader: Any) -> tuple[Any, Any]:
+    """The model in `files` and what reads for it, by these two classes of transformers.
+
+    Raises ModelError for what is no `what`, such as `reward model`, also where the files lack a weight: transformers
+    makes one up.
+    """
+    with loading(files.name, f"a {what}"):
+        reads = reader.from_pretrained(files.folder, local_files_only=True)
+        model, told = network.from_pretrained(
+            files.folder, dtype=dtype(), local_files_only=True, output_loading_info=True
+        )
     if missing := sorted(told["missing_keys"]):
-        raise ModelError(f"{name}: this is no {what} (`{missing[0]}` is missing); give another")
+        raise ModelError(f"{files.name}: this is no {what} (`{missing[0]}` is missing); give another")
+    return model, reads
 
 
 def pad_right(tokenizer: Any) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import ModelError
-from ...models.pretrained import device, dtype, loading, require_whole
+from ...models.pretrained import device, load_whole, loading
 from ...samples import Sample
 from .models import Found
 
@@ -42,17 +42,12 @@ class Likelihood:
         """The model and its adapter, on the GPU where there is one. Raises ModelError for what is no causal model."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        files = found.files
-        with loading(files.name, "a language model"):
-            tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
-            network, told = AutoModelForCausalLM.from_pretrained(
-                files.folder, dtype=dtype(), local_files_only=True, output_loading_info=True
-            )
-            if found.adapter is not None:
-                from peft import PeftModel
+        network, tokenizer = load_whole(found.files, "causal language model", AutoModelForCausalLM, AutoTokenizer)
+        if found.adapter is not None:
+            from peft import PeftModel
 
+            with loading(found.files.name, "a language model with its adapter"):
                 network = PeftModel.from_pretrained(network, str(found.adapter))
-        require_whole(files.name, "causal language model", told)
         return cls(network.to(device()).eval(), tokenizer, found.remark)
 
     def of_completions(self, samples: Sequence[Sample], longest: int, heard: Heard) -> list[Surprise | str]:

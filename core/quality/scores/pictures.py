@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from ...evaluation.scorers import Score
-from ...models.pretrained import device, dtype, loading, require_whole
+from ...models.pretrained import device, load_whole
 from ...samples import Sample
 from ..context import FunnelContext, Judgements, Need
 from ..parts import ANSWER, texts_of
@@ -106,13 +106,7 @@ class Clip:
         """The model, on the GPU where there is one. Raises ModelError for what is no CLIP model."""
         from transformers import CLIPModel, CLIPProcessor
 
-        files = found.files
-        with loading(files.name, "a CLIP model"):
-            processor = CLIPProcessor.from_pretrained(files.folder, local_files_only=True)
-            model, told = CLIPModel.from_pretrained(
-                files.folder, dtype=dtype(), local_files_only=True, output_loading_info=True
-            )
-        require_whole(files.name, "CLIP model", told)
+        model, processor = load_whole(found.files, "CLIP model", CLIPModel, CLIPProcessor)
         return cls(model.to(device()).eval(), processor)
 
     def __call__(self, pairs: Sequence[Shown]) -> list[float]:

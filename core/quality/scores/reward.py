@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from ...errors import ModelError
-from ...models.pretrained import device, dtype, loading, pad_right, require_whole
+from ...models.pretrained import device, load_whole, pad_right
 from ...samples import Sample
 from .models import Found
 
@@ -30,12 +30,7 @@ class Reward:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         files = found.files
-        with loading(files.name, "a reward model"):
-            tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
-            network, told = AutoModelForSequenceClassification.from_pretrained(
-                files.folder, dtype=dtype(), local_files_only=True, output_loading_info=True
-            )
-        require_whole(files.name, "reward model", told)
+        network, tokenizer = load_whole(files, "reward model", AutoModelForSequenceClassification, AutoTokenizer)
         if network.config.num_labels != 1:
             raise ModelError(
                 f"{files.name}: a reward model has one output, this one has {network.config.num_labels}; give another"
