@@ -117,10 +117,11 @@ def _made(peer: Peer, seen: Sequence[str]) -> Path:
     if not (ready.exists() and ready.read_text(encoding="utf-8") == wanted):
         print(f"installing {peer.title} into {folder}", flush=True)
         run_to_end([sys.executable, "-m", "venv", "--clear", str(folder)], 600)
-        options = ["--quiet", "--disable-pip-version-check", *(["--no-deps"] if seen else [])]
-        run_to_end([str(python), "-m", "pip", "install", *options, *peer.packages], 1200)
         for own in folder.glob("lib/python*/site-packages"):
-            (own / "ours.pth").write_text("\n".join(seen), encoding="utf-8")
+            (own / "ours.pth").write_text("\n".join(seen), encoding="utf-8")  # what pip then takes for installed
+        run_to_end(
+            [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.packages], 1200
+        )
         ready.write_text(wanted, encoding="utf-8")
     return python
 

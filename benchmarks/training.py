@@ -5,7 +5,7 @@
 
 The same samples in the same order, the same LoRA on the same weights, fp32, no checkpoints, each run a process of its
 own, in turns. Case `home_broadband`: its seeds, which begin with the same list of labels. Case `nothing shared`: rows
-whose system prompts are others from the first word, of 1 to 8 sentences. A sample counts all of its tokens, as if
+whose system prompts are others from the first word, of 1 to 4 sentences. A sample counts all of its tokens, as if
 nothing was shared or padded; a step runs from the end of the one before it, so the first is not counted.
 
 The limit: 4 × parameters × distinct tokens are the floating-point operations of a step (two each for the products
@@ -72,7 +72,7 @@ def main() -> None:
     chosen = options.parse_args()
     if chosen.child:
         return child(chosen.child)
-    rows, repeats = (3 * SETTINGS.batch_size, 1) if chosen.quick else (6 * SETTINGS.batch_size, REPEATS)
+    rows, repeats = (3 * SETTINGS.batch_size, 1) if chosen.quick else (5 * SETTINGS.batch_size, REPEATS)
     found = [figure for case in cases(rows) for figure in compared(case, repeats)]
     publish("training-quick" if chosen.quick else "training", found)
 
@@ -89,7 +89,7 @@ def unshared(rows: int) -> list[Sample]:
     sentence = ENGLISH.sentences(draw)
 
     def one() -> Sample:
-        texts = (" ".join(sentence() for _ in range(draw.randint(1, 8))), sentence(), sentence())
+        texts = (" ".join(sentence() for _ in range(draw.randint(1, 4))), sentence(), sentence())
         roles = ("system", "user", "assistant")
         messages = [Message(role=role, content=text) for role, text in zip(roles, texts, strict=True)]
         return Sample.make(messages, task="qa", origin="seed")

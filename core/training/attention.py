@@ -39,16 +39,28 @@ def by_piece(
         return done
     if options.get("softcap") is not None or options.get("position_bias") is not None:
         raise ValueError("this attention has no soft cap and no position bias")
-    times = query.shape[1] // key.shape[1]
     parts = []
     for own, before, mask in pieces:
         asked, seen, heard = query[:, :, slice(*own)], _at(key, own, before), _at(value, own, before)
-        if times > 1:
-            seen, heard = seen.repeat_interleave(times, 1), heard.repeat_interleave(times, 1)
-        # the kernel knows a plain causal mask, and skips what it forbids
-        how: dict[str, Any] = {"attn_mask": mask} if before else {"is_causal": True}
-        parts.append(F.scaled_dot_product_attention(asked, seen, heard, dropout_p=dropout, scale=scaling, **how))
+        parts.append(_attended(asked, seen, heard, mask, dropout, scaling))
     return torch.cat(parts, 2).transpose(1, 2), None
+
+
+def _attended(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, dropout: float, scale: float | None
+) -> torch.Tensor:
+    """Heads that share keys ask them one after another, as so many more tokens: no key is copied for them."""
+    batch, heads, tokens, width = query.shape
+    times = heads // key.shape[1]
+    out = F.scaled_dot_product_attention(
+        query.reshape(batch, heads // times, times * tokens, width),
+        key,
+        value,
+        mask.repeat(times, 1),
+        dropout_p=dropout,
+        scale=scale,
+    )
+    return out.view(batch, heads, tokens, -1)
 
 
 def _at(states: torch.Tensor, own: Stretch, before: tuple[Stretch, ...]) -> torch.Tensor:

@@ -233,7 +233,7 @@ def _arguments(settings: Training, lessons: int, checkpoints: Path, seed: int) -
         warmup_steps=round(steps * settings.warmup),
         weight_decay=settings.weight_decay,
         max_grad_norm=1.0,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_strategy="steps",
