@@ -23,8 +23,9 @@ $(READY): pyproject.toml constraints.txt core/models/models.yaml
 demo: $(READY)   ## one round of scenarios/home_broadband, with a report
 	@$(BIN)/wheelwork demo
 
+# two files at a time, each on one core
 test: $(READY)   ## every test, the embedded model's too
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # mypy wants the package under its own name, whatever the clone's folder is called
 check: $(READY)  ## format, lint, types of core, layers
