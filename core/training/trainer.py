@@ -7,13 +7,13 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from peft import LoraConfig, get_peft_model
+from torch.utils.data import DataLoader
 
 from ..digests import SHORT, digest_of
 from ..errors import DataError, ModelError
@@ -21,10 +21,14 @@ from ..models.progress import quiet_transformers
 from ..models.store import ModelFiles
 from ..samples import Sample
 from ..workspace import writing
+from .adapter import loraplus, told, with_adapter
+from .attention import attend, layout
 from .checkpoints import explaining_write_errors, last_checkpoint
+from .hardware import choose, machine
 from .lessons import Course
 from .losses import Row, keeping_losses, learning_losses
-from .packing import Encoded, alone, pack, packing_holds
+from .packing import Encoded, Lay, alone, packing_holds
+from .processes import launched, part_of, train_in_processes
 from .settings import Training
 from .trained import Trained
 
@@ -50,21 +54,33 @@ def train_adapter(
     named by base, settings, seed and tokens, so another training never goes on from them; it is deleted at the end.
 
     Raises DataError when nothing is left to train on; ModelError when the base cannot be trained, the loss is no
-    longer a number, or the memory is too small; WorkspaceError when the disk is full.
+    longer a number, or the memory is too small; ConfigError for what this machine cannot do; WorkspaceError when the
+    disk is full.
     """
+    hardware = choose(machine(), settings)
+    if settings.processes > 1 and not launched():
+        return train_in_processes(
+            samples, base, settings, device=hardware.device, seed=seed, target=target, checkpoints=checkpoints,
+            on_step=on_step,
+        )  # fmt: skip
     with quiet_transformers():
         course = _course(samples, base, settings, seed)
         encoded = course.lessons
         identity = digest_of([base.digest, settings.model_dump(mode="json"), seed, [asdict(one) for one in encoded]])
         work = checkpoints / f"training-{identity[:SHORT]}"
+        arguments = _arguments(settings, len(course), work, seed, hardware.device)  # takes this process to its device
         transformers.set_seed(seed)  # before the adapter's random A matrices
-        network = _with_adapter(base, settings)
-        packed = _packs(network, base, encoded)
+        network = with_adapter(base, settings, hardware)
+        hardware = attend(network, hardware)
+        log.info("training %s: %s", base.name, "; ".join(hardware.notes))
+        lay = layout(hardware.attention.chosen)
+        packed = _packs(network, base, encoded, lay)
         trainer = PackingTrainer(
+            settings,
             model=network,
-            args=_arguments(settings, len(course), work, seed),
+            args=arguments,
             train_dataset=course,
-            data_collator=_together if packed else _one_by_one,
+            data_collator=_Collate(lay if packed else None, arguments.process_index, arguments.world_size),
             callbacks=[_Curve(on_step)],
         )
         trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
@@ -73,8 +89,10 @@ def train_adapter(
         with explaining_write_errors(checkpoints), _explaining_memory(base):
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         seconds = time.perf_counter() - started
-        _write(network, base, target)
-    shutil.rmtree(work, ignore_errors=True)
+        if arguments.process_index == 0:
+            _write(network, base, target)
+    if arguments.process_index == 0:
+        shutil.rmtree(work, ignore_errors=True)
     losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
     tail = losses[-max(1, len(losses) // 10) :]
     return Trained(
@@ -87,11 +105,32 @@ def train_adapter(
         losses=losses,
         resumed_at=first,
         packed=packed,
+        hardware=hardware.notes,
+        notes=told(settings),
     )
 
 
 class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
     """transformers' Trainer on packed rows and losses.py; the LM head runs on completion tokens only."""
+
+    optimizer: Any
+
+    def __init__(self, settings: Training, **rest: Any) -> None:
+        self._settings = settings
+        super().__init__(**rest)
+
+    def get_train_dataloader(self) -> Any:
+        """The same batches for every process, each of which learns its own part of them (processes.py)."""
+        if self.args.world_size == 1:
+            return super().get_train_dataloader()
+        return DataLoader(
+            self.train_dataset, batch_size=self.args.per_device_train_batch_size, collate_fn=self.data_collator
+        )
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        if self.optimizer is None and self._settings.lora_plus > 1:
+            self.optimizer = loraplus(self.model, self._settings)
+        return super().create_optimizer(model)
 
     def compute_loss(
         self, model: Any, inputs: Rows, return_outputs: bool = False, **_: Any
@@ -108,19 +147,25 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
 DIVERGED = "the training loss is no longer a number; lower `train.learning_rate` and run again"
 
 
-def _together(batch: Sequence[Encoded]) -> Rows:
-    return {name: [pack(part)] if part else [] for name, part in _parts(batch).items()}
+@dataclass(frozen=True)
+class _Collate:
+    """This process's part of a batch, as one row for what is learnt and one for what is kept, or a row for each."""
 
+    lay: Lay | None  # None: the architecture takes no packed rows
+    rank: int
+    processes: int
 
-def _one_by_one(batch: Sequence[Encoded]) -> Rows:
-    return {name: [alone(one) for one in part] for name, part in _parts(batch).items()}
+    def __call__(self, batch: Sequence[Encoded]) -> Rows:
+        part = part_of(batch, self.rank, self.processes)
+        return {
+            "learn": self._rows([one for one in part if not one.rehearsal]),
+            "keep": self._rows([one for one in part if one.rehearsal]),
+        }
 
-
-def _parts(batch: Sequence[Encoded]) -> dict[str, list[Encoded]]:
-    return {
-        "learn": [one for one in batch if not one.rehearsal],
-        "keep": [one for one in batch if one.rehearsal],
-    }
+    def _rows(self, some: Sequence[Encoded]) -> list[Row]:
+        if self.lay is None:
+            return [alone(one) for one in some]
+        return [self.lay(some)] if some else []
 
 
 def _course(samples: Sequence[Sample], base: ModelFiles, settings: Training, seed: int) -> Course:
@@ -134,8 +179,8 @@ def _course(samples: Sequence[Sample], base: ModelFiles, settings: Training, see
     return course
 
 
-def _packs(network: Any, base: ModelFiles, encoded: Sequence[Encoded]) -> bool:
-    holds = packing_holds(network, max(len(one) for one in encoded))
+def _packs(network: Any, base: ModelFiles, encoded: Sequence[Encoded], lay: Lay) -> bool:
+    holds = packing_holds(network, max(len(one) for one in encoded), lay)
     if not holds:
         log.warning("%s does not take packed samples; it is trained on one at a time, which is slower", base.name)
     return holds
@@ -180,30 +225,9 @@ class _Curve(transformers.TrainerCallback):  # type: ignore[misc]
             self._on_step(state.global_step, state.max_steps, float(logs["loss"]))
 
 
-def _with_adapter(base: ModelFiles, settings: Training) -> Any:
-    try:
-        network = transformers.AutoModelForCausalLM.from_pretrained(
-            base.folder, dtype=torch.float32, local_files_only=True
-        )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{base.folder}: transformers cannot load this model for training ({error})") from error
-    targets: Any = settings.targets[0] if settings.targets == ("all-linear",) else list(settings.targets)
-    lora = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=targets,
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return get_peft_model(network, lora)
-    except ValueError as error:
-        raise ModelError(f"{base.name}: LoRA does not fit `train.targets` {settings.targets}: {error}") from error
-
-
-def _arguments(settings: Training, lessons: int, checkpoints: Path, seed: int) -> Any:
+def _arguments(settings: Training, lessons: int, checkpoints: Path, seed: int, device: str) -> Any:
     steps = math.ceil(lessons / settings.batch_size)
-    return transformers.TrainingArguments(
+    arguments = transformers.TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=settings.batch_size,
         num_train_epochs=1,  # the course holds all of them, in their order
@@ -226,4 +250,10 @@ def _arguments(settings: Training, lessons: int, checkpoints: Path, seed: int) -
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         label_names=["targets"],
+        use_cpu=device == "cpu",
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,  # at every forward, of which one process may have more than another
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # else torch's DataParallel would cut our rows apart; several GPUs are several processes
+    return arguments
