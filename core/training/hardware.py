@@ -42,7 +42,7 @@ class Hardware(Setting):
 
     device: str
     dtype: Choice  # float32 or bfloat16, of the base; the adapter is float32 always
-    attention: Choice  # sdpa, flex or flash
+    attention: Choice  # by_piece, sdpa, flex or flash; layout.py says what they are
     nf4: Choice  # yes or no
 
     @property
@@ -110,15 +110,14 @@ def _dtype(found: Machine, wanted: str) -> Choice:
 
 def _attention(found: Machine, wanted: str, dtype: Choice) -> Choice:
     able = {"flex": _flex(found), "flash": _flash(found, dtype)}
-    if wanted in able:
-        if able[wanted].chosen == "no":
-            raise ConfigError(
-                f"`train.attention: {wanted}` cannot run here, since {able[wanted].why}; set `attention: sdpa`, or "
-                "`auto`"
-            )
+    if wanted in able and able[wanted].chosen == "no":
+        raise ConfigError(
+            f"`train.attention: {wanted}` cannot run here, since {able[wanted].why}; set `attention: sdpa`, or `auto`"
+        )
+    if wanted != "auto":
         return Choice(chosen=wanted, why="`train.attention` says so")
-    if wanted == "sdpa":
-        return Choice(chosen="sdpa", why="`train.attention` says so")
+    if found.device == "cpu":
+        return Choice(chosen="by_piece", why="a CPU would make all products of a row and drop what the mask forbids")
     for name, one in able.items():  # flex first: it shares prefixes, flash reads each sample's anew
         if one.chosen == "yes":
             return Choice(chosen=name, why=one.why)

@@ -22,7 +22,9 @@ class Training(Setting):
     dora: bool = Field(False, description="learn the size of each row apart from its direction (DoRA)")
     lora_plus: float = Field(1.0, ge=1, le=64, description="learning rate of B over that of A (LoRA+); 1: the same")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="of the base; auto: what is fast here")
-    attention: Literal["auto", "sdpa", "flex", "flash"] = Field("auto", description="auto: what this machine can do")
+    attention: Literal["auto", "by_piece", "sdpa", "flex", "flash"] = Field(
+        "auto", description="auto: what this machine can do"
+    )
     gradient_checkpointing: bool = Field(False, description="compute twice what is passed back: slower, less memory")
     processes: int = Field(1, ge=1, le=64, description="processes that share each batch, one a GPU")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="peak; rises over `warmup`, then falls to 0")

@@ -7,7 +7,8 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from ..models.store import ModelFiles
 from ..samples import Sample
 from ..workspace import writing
 from .adapter import loraplus, told, with_adapter
-from .attention import attend, layout
 from .checkpoints import explaining_write_errors, last_checkpoint
+from .fused import fuse
 from .hardware import choose, machine
+from .layout import Layout, fitted, one_by_one
 from .lessons import Course
-from .losses import Row, keeping_losses, learning_losses
-from .packing import Encoded, Lay, alone, packing_holds
+from .losses import head_is_last, keeping_losses, learning_losses
+from .packing import Encoded, Row
 from .processes import launched, part_of, train_in_processes
 from .settings import Training
 from .trained import Trained
@@ -71,16 +73,15 @@ def train_adapter(
         arguments = _arguments(settings, len(course), work, seed, hardware.device)  # takes this process to its device
         transformers.set_seed(seed)  # before the adapter's random A matrices
         network = with_adapter(base, settings, hardware)
-        hardware = attend(network, hardware)
+        fuse(network)
+        layout, hardware = fitted(network, hardware, max(len(one) for one in encoded), base.name)
         log.info("training %s: %s", base.name, "; ".join(hardware.notes))
-        lay = layout(hardware.attention.chosen)
-        packed = _packs(network, base, encoded, lay)
         trainer = PackingTrainer(
             settings,
             model=network,
             args=arguments,
             train_dataset=course,
-            data_collator=_Collate(lay if packed else None, arguments.process_index, arguments.world_size),
+            data_collator=partial(_rows, layout=layout, rank=arguments.process_index, processes=arguments.world_size),
             callbacks=[_Curve(on_step)],
         )
         trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
@@ -104,20 +105,21 @@ def train_adapter(
         final_loss=sum(tail) / len(tail),
         losses=losses,
         resumed_at=first,
-        packed=packed,
+        packed=layout is not one_by_one,
         hardware=hardware.notes,
         notes=told(settings),
     )
 
 
 class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
-    """transformers' Trainer on packed rows and losses.py; the LM head runs on completion tokens only."""
+    """transformers' Trainer on packed rows and losses.py; the output layer runs on completion tokens only."""
 
     optimizer: Any
 
-    def __init__(self, settings: Training, **rest: Any) -> None:
+    def __init__(self, settings: Training, model: Any, **options: Any) -> None:
         self._settings = settings
-        super().__init__(**rest)
+        super().__init__(model=model, **options)
+        self._head = model.get_output_embeddings() if head_is_last(model) else None
 
     def get_train_dataloader(self) -> Any:
         """The same batches for every process, each of which learns its own part of them (processes.py)."""
@@ -137,8 +139,8 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
     ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Mean over the batch's completion tokens of what losses.py says, in nats."""
         network = self.accelerator.unwrap_model(model)
-        kept = [keeping_losses(model, network, row) for row in inputs["keep"]]
-        loss = torch.cat([*kept, *(learning_losses(model, row) for row in inputs["learn"])]).mean()
+        kept = [keeping_losses(model, network, row, self._head) for row in inputs["keep"]]
+        loss = torch.cat([*kept, *(learning_losses(model, row, self._head) for row in inputs["learn"])]).mean()
         if not torch.isfinite(loss):
             raise ModelError(DIVERGED)
         return (loss, {"loss": loss}) if return_outputs else loss
@@ -147,25 +149,11 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
 DIVERGED = "the training loss is no longer a number; lower `train.learning_rate` and run again"
 
 
-@dataclass(frozen=True)
-class _Collate:
-    """This process's part of a batch, as one row for what is learnt and one for what is kept, or a row for each."""
-
-    lay: Lay | None  # None: the architecture takes no packed rows
-    rank: int
-    processes: int
-
-    def __call__(self, batch: Sequence[Encoded]) -> Rows:
-        part = part_of(batch, self.rank, self.processes)
-        return {
-            "learn": self._rows([one for one in part if not one.rehearsal]),
-            "keep": self._rows([one for one in part if one.rehearsal]),
-        }
-
-    def _rows(self, some: Sequence[Encoded]) -> list[Row]:
-        if self.lay is None:
-            return [alone(one) for one in some]
-        return [self.lay(some)] if some else []
+def _rows(batch: Sequence[Encoded], layout: Layout, rank: int, processes: int) -> Rows:
+    """This process's part of a batch."""
+    part = part_of(batch, rank, processes)
+    learn, keep = [[one for one in part if one.rehearsal == rehearsal] for rehearsal in (False, True)]
+    return {"learn": layout(learn) if learn else [], "keep": layout(keep) if keep else []}
 
 
 def _course(samples: Sequence[Sample], base: ModelFiles, settings: Training, seed: int) -> Course:
@@ -177,13 +165,6 @@ def _course(samples: Sequence[Sample], base: ModelFiles, settings: Training, see
             "`train.max_length`"
         )
     return course
-
-
-def _packs(network: Any, base: ModelFiles, encoded: Sequence[Encoded], lay: Lay) -> bool:
-    holds = packing_holds(network, max(len(one) for one in encoded), lay)
-    if not holds:
-        log.warning("%s does not take packed samples; it is trained on one at a time, which is slower", base.name)
-    return holds
 
 
 def _write(network: Any, base: ModelFiles, target: Path) -> None:

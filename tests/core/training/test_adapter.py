@@ -50,7 +50,7 @@ def test_every_method_learns_and_says_what_it_is(
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert written.items() <= config.items()
     assert trained.notes == ((NF4_NOTE,) if "quantize" in changes else ())
-    assert [note.split(":")[0] for note in trained.hardware] == ["dtype float32", "attention sdpa"]
+    assert [note.split(":")[0] for note in trained.hardware] == ["dtype float32", "attention by_piece"]
 
 
 def test_checkpointed_gradients_are_the_same(tiny: ModelFiles, tmp_path: Path) -> None:

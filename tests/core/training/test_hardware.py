@@ -26,10 +26,10 @@ def chosen(found: Machine, **settings: object) -> tuple[str, str, str]:
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (LAPTOP, ("float32", "sdpa", "yes")),
-        (XEON, ("bfloat16", "sdpa", "yes")),
-        (OLD, ("float32", "sdpa", "no")),
-        (LAPTOP.model_copy(update={"bitsandbytes": None}), ("float32", "sdpa", "no")),
+        (LAPTOP, ("float32", "by_piece", "yes")),
+        (XEON, ("bfloat16", "by_piece", "yes")),
+        (OLD, ("float32", "by_piece", "no")),
+        (LAPTOP.model_copy(update={"bitsandbytes": None}), ("float32", "by_piece", "no")),
         (APPLE, ("float32", "sdpa", "no")),
         (A100, ("bfloat16", "flex", "yes")),
         (NO_TRITON, ("bfloat16", "flash", "yes")),
@@ -76,7 +76,7 @@ def test_the_notes_say_what_and_why() -> None:
         "dtype bfloat16: A100 computes in bfloat16",
         "attention flex: A100 with Triton 3.7 skips what the mask leaves out",
     )
-    assert "sdpa: with a mask, since FlexAttention is trained with on CUDA only" in choose(LAPTOP, Training()).notes[1]
+    assert "sdpa: with a mask, since FlexAttention is trained with on CUDA only" in choose(APPLE, Training()).notes[1]
 
 
 def test_this_machine_can_train() -> None:

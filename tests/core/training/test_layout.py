@@ -1,13 +1,13 @@
-"""Attention in its three forms: the same loss and gradients from each, as far as a CPU can tell."""
+"""The ways in which a batch is laid out and attended: the same loss from each, as far as a CPU can tell."""
 
-import logging
+import warnings
 from collections.abc import Iterator
 
 import pytest
 import torch
 import transformers
-from wheelwork.core.training.attention import attend, block_mask, end_to_end, layout
 from wheelwork.core.training.hardware import Choice, Hardware
+from wheelwork.core.training.layout import attend, block_mask, end_to_end, fitted, one_by_one
 from wheelwork.core.training.packing import alone, completion_logits, pack, packing_holds
 from wheelwork.tests.core.training.test_packing import (
     ARCHITECTURES,
@@ -29,8 +29,13 @@ def told(attention: str) -> Hardware:
 @pytest.fixture
 def eager() -> Iterator[None]:
     """FlexAttention as it is written, not compiled; without gradients, which it has on CUDA only."""
-    with torch.compiler.set_stance("force_eager"), torch.no_grad():
+    with torch.compiler.set_stance("force_eager"), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is slow
         yield
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name.startswith("wheelwork")]
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen2"])
@@ -46,7 +51,6 @@ def test_samples_end_to_end_have_the_loss_and_the_gradients_of_each_alone(name: 
 def test_samples_end_to_end_are_tried_on_the_architecture() -> None:
     assert packing_holds(network(ARCHITECTURES["llama"]()), 100, end_to_end)
     assert not packing_holds(network(UNPACKABLE["bloom"]()), 100, end_to_end)
-    assert (layout("flash"), layout("flex"), layout("sdpa")) == (end_to_end, pack, pack)
 
 
 def test_blocks_hold_what_the_mask_holds() -> None:
@@ -61,27 +65,46 @@ def test_blocks_hold_what_the_mask_holds() -> None:
 def test_flex_attention_answers_as_the_mask_does(name: str, eager: None) -> None:
     model, row = network(ARCHITECTURES[name]()).eval(), pack(batch())
     expected = completion_logits(model, row)
-    assert attend(model, told("flex")) == told("flex")
+    layout, hardware = fitted(model, told("flex"), 100, name)
+    assert hardware == told("flex")
     assert model.config._attn_implementation == "flex_attention"
-    assert torch.allclose(completion_logits(model, row), expected, atol=1e-5)
-    assert packing_holds(model, 100)
+    (made,) = layout(batch())
+    assert torch.allclose(completion_logits(model, made), expected, atol=1e-5)
 
 
-def test_what_needs_no_change_is_left_as_it_is() -> None:
+@pytest.mark.parametrize("attention", ["by_piece", "sdpa"])
+def test_the_attention_that_was_chosen_is_used(attention: str, caplog: pytest.LogCaptureFixture) -> None:
     model = network(transformers.LlamaConfig(**SHAPED))
-    assert attend(model, told("sdpa")) == told("sdpa")
-    assert not model._forward_pre_hooks
+    layout, hardware = fitted(model, told(attention), 100, "llama")
+    assert hardware == told(attention)
+    assert model.config._attn_implementation == attention
+    (made,) = layout(batch())
+    assert ("pieces" in made) == (attention == "by_piece")
+    assert not warned(caplog)
 
 
-def test_an_architecture_that_does_not_take_it_keeps_its_own_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger="wheelwork"):
-        instead = attend(network(UNPACKABLE["bloom"]()), told("flex"))
-    assert instead.attention == Choice(chosen="sdpa", why="with a mask, since this model does not take flex")
-    ours = [record.getMessage() for record in caplog.records if record.name.startswith("wheelwork")]
-    assert ours == [
-        "this model does not take attention by flex; a mask is used instead"
-    ]
+def test_what_was_tried_is_undone() -> None:
+    model = network(transformers.LlamaConfig(**SHAPED))
+    undo = attend(model, "flex")
+    assert undo is not None and model._forward_pre_hooks
+    undo()
+    assert model.config._attn_implementation == "sdpa" and not model._forward_pre_hooks
 
 
-def test_flash_attention_that_is_not_installed_is_not_used() -> None:
-    assert attend(network(ARCHITECTURES["llama"]()), told("flash")).attention.chosen == "sdpa"
+def test_flash_attention_that_is_not_installed_is_a_mask_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    layout, hardware = fitted(network(ARCHITECTURES["llama"]()), told("flash"), 100, "llama")
+    assert hardware.attention == Choice(chosen="sdpa", why="this model does not take flash")
+    (made,) = layout(batch())
+    assert "attention_mask" in made
+    assert warned(caplog) == ["llama does not take attention by flash; a mask is used instead"]
+
+
+@pytest.mark.parametrize("name", UNPACKABLE)
+def test_an_architecture_that_takes_no_packed_rows_falls_back_loudly(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    layout, hardware = fitted(network(UNPACKABLE[name]()), told("by_piece"), 100, name)
+    assert layout is one_by_one
+    assert hardware.attention.chosen == "its own"
+    assert len(layout(batch())) == len(batch())
+    assert warned(caplog) == [f"{name} does not take packed samples; it is trained on one at a time, which is slower"]
