@@ -13,6 +13,8 @@ Shape = tuple[int, ...]
 ENDS = re.compile(r"(^|\.)(embed_tokens|wte|wpe|word_embeddings|embed_out|lm_head|output)$")
 """Embeddings and output heads: two dimensions as well, and no part of what `all-linear` means."""
 
+ROUTERS = re.compile(r"(^|\.)(\w+_)?(gate|router)$")
+
 
 def weight_shapes(folder: Path) -> dict[str, Shape]:
     """Module → shape of its `weight`, over all safetensors files of a model folder.
@@ -29,10 +31,13 @@ def weight_shapes(folder: Path) -> dict[str, Shape]:
 
 
 def targeted(shapes: dict[str, Shape], targets: Sequence[str]) -> dict[str, Shape]:
-    """The modules that PEFT would give an update: those of two dimensions that `targets` name."""
+    """The modules that PEFT would give an update: those of two dimensions that `targets` name.
+
+    For `all-linear` routers of experts are passed over: they look like linear layers here, and most are none.
+    """
     flat = {name: shape for name, shape in shapes.items() if len(shape) == 2}
     if tuple(targets) == ("all-linear",):
-        return {name: shape for name, shape in flat.items() if not ENDS.search(name)}
+        return {name: shape for name, shape in flat.items() if not ENDS.search(name) and not ROUTERS.search(name)}
     return {name: shape for name, shape in flat.items() if any(f".{name}".endswith(f".{one}") for one in targets)}
 
 

@@ -11,11 +11,15 @@ from wheelwork.core.engines.gguf_lora import export_lora
 from wheelwork.core.errors import ModelError
 from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.training.adapter import NF4_NOTE, loraplus, with_adapter
-from wheelwork.core.training.hardware import Hardware, choose, machine
+from wheelwork.core.training.hardware import Choice, Hardware, choose, machine
+from wheelwork.core.training.layout import fitted
+from wheelwork.core.training.losses import learning_losses
+from wheelwork.core.training.packing import Encoded
 from wheelwork.core.training.settings import Training
 from wheelwork.tests.core.engines.served import trained as trained_network
 from wheelwork.tests.core.training.toys import TRAINING, train
 
+MASK = Choice(chosen="sdpa", why="the test says so")
 PLAIN = TRAINING.model_copy(update={"dropout": 0.0})
 
 
@@ -77,7 +81,7 @@ def test_b_learns_faster_than_a(tiny: ModelFiles, here: Hardware) -> None:
     }
     assert len(rates) == 28  # A and B of fourteen layers
     assert {rate for name, rate in rates.items() if "lora_A" in name} == {(1e-4, 0.1)}
-    assert {rate for name, rate in rates.items() if "lora_B" in name} == {(pytest.approx(16e-4), 0.1)}
+    assert {rate for name, rate in rates.items() if "lora_B" in name} == {(16.0 * 1e-4, 0.1)}
 
 
 def test_a_faster_b_is_what_is_trained(tiny: ModelFiles, tmp_path: Path) -> None:
@@ -105,3 +109,20 @@ def test_an_nf4_adapter_is_served_on_the_base_as_it_is(tiny: ModelFiles, tmp_pat
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert "quantization_config" not in config
     trained_network(tiny, Adapter.at(tmp_path / "adapter"))  # loads beside float32 weights
+
+
+def test_a_base_in_bfloat16_has_an_adapter_in_float32_and_packs_within_its_rounding(
+    tiny: ModelFiles, here: Hardware
+) -> None:
+    halved = here.model_copy(update={"dtype": Choice(chosen="bfloat16", why="a GPU would"), "attention": MASK})
+    network = with_adapter(tiny, PLAIN, halved)
+    assert {weight.dtype for weight in network.parameters() if not weight.requires_grad} == {torch.bfloat16}
+    assert {weight.dtype for weight in network.parameters() if weight.requires_grad} == {torch.float32}
+    layout, found = fitted(network, halved, 100, "tiny")
+    assert found == halved
+    batch = [Encoded([5, 6, 7, 8], [9, 10]), Encoded([5, 6, 7, 9], [11])]
+    loss = torch.cat([learning_losses(network, row) for row in layout(batch)]).mean()
+    loss.backward()
+    learnt = [weight.grad for name, weight in network.named_parameters() if "lora_B" in name]
+    assert all(gradient is not None and gradient.dtype == torch.float32 for gradient in learnt)
+    assert any(gradient.any() for gradient in learnt if gradient is not None)
