@@ -74,8 +74,12 @@ app.command()(merge)
 def check(loop: LoopFolder) -> None:
     """Check a loop before anything is spent: settings, data, leaks into suites, and whether the task is fit for it."""
     from .core.loops import find_loop, load_loop
+    from .core.models.store import ModelStore
 
     read = load_loop(find_loop(loop))
+    base = ModelStore().at_hand(read.model_ref(read.settings.model))
+    if base is not None:  # else this is looked at when a round has fetched it
+        read.check_training(base)
     table = Table("part", "rows", "of it", box=None, pad_edge=False, header_style="dim")
     table.add_row("seeds", str(len(read.seeds)), f"in {len(read.material.categories)} categories")
     if read.material.passages:
@@ -88,6 +92,7 @@ def check(loop: LoopFolder) -> None:
     if (review := read.settings.review).mode != "off":
         then = f"the round waits at most {review.wait}" if review.mode == "required" else "the round does not wait"
         table.add_row("people", str(review.rows), f"rows for review, {review.mode}: {then}")
+    table.add_row("train", "", read.settings.train.in_words)
     fit = Table("is the task …", "", "why", box=None, pad_edge=False, header_style="dim")
     colours = {"yes": "green", "weak": "yellow", "no": "red"}
     for question in ("structured", "learnable", "verifiable"):
@@ -194,8 +199,8 @@ def _round(ref: str, samples: int | None, seed: int, from_step: Step | None, rep
     folder = find_loop(ref)
     loop = load_loop(folder)  # a user's mistake ends here, in a second, before anything is started
     with _showing() as progress:
-        for name in dict.fromkeys((loop.settings.model, loop.settings.encoder)):
-            ModelStore().get(loop.model_ref(name), progress)
+        loop.check_training(ModelStore().get(loop.model_ref(loop.settings.model), progress))
+        ModelStore().get(loop.model_ref(loop.settings.encoder), progress)
     from .blocks.environment import prepare
 
     prepare(home())

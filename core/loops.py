@@ -24,7 +24,7 @@ from .generation.suitability import Acknowledged, Facts, SuiteFacts, assess, ref
 from .generation.tasks import AnyTask
 from .generation.writing import Writing
 from .labelled import refuse_leaks
-from .models.store import ModelFiles, ModelStore
+from .models.store import ModelFiles, ModelStore, is_gguf
 from .people.settings import PeopleReview
 from .pool.fitting import Present
 from .pool.replay import Replay
@@ -37,6 +37,7 @@ from .samples import Message
 from .settings import Setting, parse, read_yaml
 from .teachers import EmbeddedTeacher, Role, Teacher, teachers_for
 from .text import nearest
+from .training.fitting import refuse_base, refuse_engine, refuse_machine
 from .training.settings import Training
 
 CONFIG = "loop.yaml"
@@ -154,6 +155,8 @@ class Loop:
         self.rehearsal = [row.text for row in rehearsal]
         for suite in self.suites.values():
             self._check_suite(suite, rehearsal)
+        engine = settings.engine.kind if settings.engine else "llamacpp" if is_gguf(settings.model) else "transformers"
+        refuse_engine(settings.train, engine, str(folder / CONFIG))
         self.suitability = assess(self._facts(), settings.gate)
         self.acknowledged = refuse_bad_fits(self.suitability, settings.acknowledge, str(folder / CONFIG))
 
@@ -193,6 +196,15 @@ class Loop:
     def engine_for(self, model: ModelFiles) -> EngineSettings:
         """The engine that the loop names, or the one that fits the model's files."""
         return self.settings.engine or (LlamaCpp() if model.gguf else Transformers())
+
+    def check_training(self, base: ModelFiles) -> None:
+        """Raise ModelError or ConfigError where `train` does not go with this base, its engine or this machine.
+
+        Takes no model into memory: it is asked before anything is written, not only before the training.
+        """
+        refuse_engine(self.settings.train, self.engine_for(base).kind, str(self.folder / CONFIG))
+        refuse_base(self.settings.train, base)
+        refuse_machine(self.settings.train)
 
     def embedded(self, teacher: EmbeddedTeacher) -> ModelFiles:
         """The model of an embedded teacher: its own, or the base of the loop."""

@@ -131,9 +131,11 @@ def _training_sentence(report: Report) -> str:
     train: dict[str, Any] = report.train
     replayed = report.replay.get("samples", 0)
     old = f", {replayed} of them replayed from the pool" if replayed else ""
+    notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in train.get("notes", ()))
     return (
         f"Trained on {train['samples']} samples{old} ({train['tokens']:,} tokens over all epochs) in "
-        f"{train['seconds']:.0f} s, {train['tokens_per_second']:.0f} tokens/s; final loss {train['final_loss']:.4f}."
+        f"{train['seconds']:.0f} s, {train['tokens_per_second']:.0f} tokens/s; final loss "
+        f"{train['final_loss']:.4f}.{notes}"
     )
 
 

@@ -55,6 +55,7 @@ class Turn:
         self._steps = steps
         self._tracking = Tracking(loop.name, site.home)
         self._base = self._model(loop.settings.model)
+        loop.check_training(self._base)  # a scheduled round fails here, not after an hour of writing
         self._engine = loop.engine_for(self._base).fingerprint(self._base)
         self._waves: list[Generated] = []
         self._review = reviewers_identity(loop)

@@ -46,6 +46,9 @@ class Engine(Protocol):
 class EngineSettings(Protocol):
     """What an engine's settings can do; `llamacpp.LlamaCpp` and `transformers.Transformers` are such settings."""
 
+    @property
+    def kind(self) -> str: ...
+
     def fingerprint(self, model: ModelFiles, adapter: Adapter | None = None) -> str: ...
 
     def start(

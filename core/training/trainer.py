@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import transformers
-from peft import LoraConfig, get_peft_model
+from torch.utils.data import DataLoader
 
 from ..digests import SHORT, digest_of
 from ..errors import DataError, ModelError
@@ -22,18 +22,20 @@ from ..models.progress import quiet_transformers
 from ..models.store import ModelFiles
 from ..samples import Sample
 from ..workspace import writing
-from .attention import NAME as BY_PIECE
+from .adapter import loraplus, told, with_adapter
 from .checkpoints import explaining_write_errors, last_checkpoint
 from .fused import fuse
+from .hardware import choose, machine
+from .layout import Layout, fitted, one_by_one
 from .lessons import Course
 from .losses import head_is_last, keeping_losses, learning_losses
-from .packing import Encoded, Row, alone, pack, packing_holds
+from .packing import Encoded, Row
+from .processes import launched, part_of, train_in_processes
 from .settings import Training
 from .trained import Trained
 
 OnStep = Callable[[int, int, float], None]  # step, steps in all, loss
 Rows = dict[str, list[Row]]  # to `learn` from, and to `keep` to the base on
-Layout = Callable[[Sequence[Encoded]], list[Row]]
 
 log = logging.getLogger(__name__)
 
@@ -54,22 +56,32 @@ def train_adapter(
     named by base, settings, seed and tokens, so another training never goes on from them; it is deleted at the end.
 
     Raises DataError when nothing is left to train on; ModelError when the base cannot be trained, the loss is no
-    longer a number, or the memory is too small; WorkspaceError when the disk is full.
+    longer a number, or the memory is too small; ConfigError for what this machine cannot do; WorkspaceError when the
+    disk is full.
     """
+    hardware = choose(machine(), settings)
+    if settings.processes > 1 and not launched():
+        return train_in_processes(
+            samples, base, settings, device=hardware.device, seed=seed, target=target, checkpoints=checkpoints,
+            on_step=on_step,
+        )  # fmt: skip
     with quiet_transformers():
         course = _course(samples, base, settings, seed)
         encoded = course.lessons
         identity = digest_of([base.digest, settings.model_dump(mode="json"), seed, [asdict(one) for one in encoded]])
         work = checkpoints / f"training-{identity[:SHORT]}"
+        arguments = _arguments(settings, len(course), work, seed, hardware.device)  # takes this process to its device
         transformers.set_seed(seed)  # before the adapter's random A matrices
-        network = _with_adapter(base, settings)
+        network = with_adapter(base, settings, hardware)
         fuse(network)
-        layout = _layout(network, base, encoded)
+        layout, hardware = fitted(network, hardware, max(len(one) for one in encoded), base.name)
+        log.info("training %s: %s", base.name, "; ".join(hardware.notes))
         trainer = PackingTrainer(
+            settings,
             model=network,
-            args=_arguments(settings, len(course), work, seed),
+            args=arguments,
             train_dataset=course,
-            data_collator=partial(_rows, layout=layout),
+            data_collator=partial(_rows, layout=layout, rank=arguments.process_index, processes=arguments.world_size),
             callbacks=[_Curve(on_step)],
         )
         trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
@@ -78,8 +90,10 @@ def train_adapter(
         with explaining_write_errors(checkpoints), _explaining_memory(base):
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         seconds = time.perf_counter() - started
-        _write(network, base, target)
-    shutil.rmtree(work, ignore_errors=True)
+        if arguments.process_index == 0:
+            _write(network, base, target)
+    if arguments.process_index == 0:
+        shutil.rmtree(work, ignore_errors=True)
     losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
     tail = losses[-max(1, len(losses) // 10) :]
     return Trained(
@@ -91,16 +105,34 @@ def train_adapter(
         final_loss=sum(tail) / len(tail),
         losses=losses,
         resumed_at=first,
-        packed=layout is not _one_by_one,
+        packed=layout is not one_by_one,
+        hardware=hardware.notes,
+        notes=told(settings),
     )
 
 
 class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
     """transformers' Trainer on packed rows and losses.py; the output layer runs on completion tokens only."""
 
-    def __init__(self, model: Any, **options: Any) -> None:
+    optimizer: Any
+
+    def __init__(self, settings: Training, model: Any, **options: Any) -> None:
+        self._settings = settings
         super().__init__(model=model, **options)
         self._head = model.get_output_embeddings() if head_is_last(model) else None
+
+    def get_train_dataloader(self) -> Any:
+        """The same batches for every process, each of which learns its own part of them (processes.py)."""
+        if self.args.world_size == 1:
+            return super().get_train_dataloader()
+        return DataLoader(
+            self.train_dataset, batch_size=self.args.per_device_train_batch_size, collate_fn=self.data_collator
+        )
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        if self.optimizer is None and self._settings.lora_plus > 1:
+            self.optimizer = loraplus(self.model, self._settings)
+        return super().create_optimizer(model)
 
     def compute_loss(
         self, model: Any, inputs: Rows, return_outputs: bool = False, **_: Any
@@ -117,37 +149,11 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
 DIVERGED = "the training loss is no longer a number; lower `train.learning_rate` and run again"
 
 
-def _rows(batch: Sequence[Encoded], layout: Layout) -> Rows:
-    learn, keep = [[one for one in batch if one.rehearsal == rehearsal] for rehearsal in (False, True)]
+def _rows(batch: Sequence[Encoded], layout: Layout, rank: int, processes: int) -> Rows:
+    """This process's part of a batch."""
+    part = part_of(batch, rank, processes)
+    learn, keep = [[one for one in part if one.rehearsal == rehearsal] for rehearsal in (False, True)]
     return {"learn": layout(learn) if learn else [], "keep": layout(keep) if keep else []}
-
-
-def _together(batch: Sequence[Encoded]) -> list[Row]:
-    return [pack(batch)]
-
-
-def _by_piece(batch: Sequence[Encoded]) -> list[Row]:
-    return [pack(batch, by_piece=True)]
-
-
-def _one_by_one(batch: Sequence[Encoded]) -> list[Row]:
-    return [alone(one) for one in batch]
-
-
-def _layout(network: Any, base: ModelFiles, encoded: Sequence[Encoded]) -> Layout:
-    """How a batch becomes rows: the quickest way that gives `network` what it makes of each sample alone."""
-    longest = max(len(one) for one in encoded)
-    model = network.get_base_model()
-    if network.device.type == "cpu":  # on a GPU the kernels for a mask are quick, and those for many pieces are not
-        usual = model.config._attn_implementation
-        model.set_attn_implementation(BY_PIECE)
-        if packing_holds(network, longest, by_piece=True):
-            return _by_piece
-        model.set_attn_implementation(usual)
-    if packing_holds(network, longest):
-        return _together
-    log.warning("%s does not take packed samples; it is trained on one at a time, which is slower", base.name)
-    return _one_by_one
 
 
 def _course(samples: Sequence[Sample], base: ModelFiles, settings: Training, seed: int) -> Course:
@@ -200,30 +206,9 @@ class _Curve(transformers.TrainerCallback):  # type: ignore[misc]
             self._on_step(state.global_step, state.max_steps, float(logs["loss"]))
 
 
-def _with_adapter(base: ModelFiles, settings: Training) -> Any:
-    try:
-        network = transformers.AutoModelForCausalLM.from_pretrained(
-            base.folder, dtype=torch.float32, local_files_only=True
-        )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{base.folder}: transformers cannot load this model for training ({error})") from error
-    targets: Any = settings.targets[0] if settings.targets == ("all-linear",) else list(settings.targets)
-    lora = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=targets,
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return get_peft_model(network, lora)
-    except ValueError as error:
-        raise ModelError(f"{base.name}: LoRA does not fit `train.targets` {settings.targets}: {error}") from error
-
-
-def _arguments(settings: Training, lessons: int, checkpoints: Path, seed: int) -> Any:
+def _arguments(settings: Training, lessons: int, checkpoints: Path, seed: int, device: str) -> Any:
     steps = math.ceil(lessons / settings.batch_size)
-    return transformers.TrainingArguments(
+    arguments = transformers.TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=settings.batch_size,
         num_train_epochs=1,  # the course holds all of them, in their order
@@ -246,4 +231,10 @@ def _arguments(settings: Training, lessons: int, checkpoints: Path, seed: int) -
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         label_names=["targets"],
+        use_cpu=device == "cpu",
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,  # at every forward, of which one process may have more than another
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # else torch's DataParallel would cut our rows apart; several GPUs are several processes
+    return arguments

