@@ -105,6 +105,8 @@ def _dtype(found: Machine, wanted: str) -> Choice:
         raise ConfigError(f"`train.dtype: bfloat16` cannot run here, since {hardware}; set `dtype: float32`, or `auto`")
     if wanted != "auto":
         return Choice(chosen=wanted, why="`train.dtype` says so")
+    if found.device == "cpu" and found.bf16:  # it rounds what is served in float32, and nobody has measured the price
+        return Choice(chosen="float32", why="a CPU trains in bfloat16 only where `train.dtype` says so")
     return Choice(chosen="bfloat16" if found.bf16 else "float32", why=hardware)
 
 

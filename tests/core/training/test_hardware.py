@@ -27,7 +27,7 @@ def chosen(found: Machine, **settings: object) -> tuple[str, str, str]:
     ("found", "expected"),
     [
         (LAPTOP, ("float32", "by_piece", "yes")),
-        (XEON, ("bfloat16", "by_piece", "yes")),
+        (XEON, ("float32", "by_piece", "yes")),
         (OLD, ("float32", "by_piece", "no")),
         (LAPTOP.model_copy(update={"bitsandbytes": None}), ("float32", "by_piece", "no")),
         (APPLE, ("float32", "sdpa", "no")),
@@ -45,6 +45,7 @@ def test_what_is_chosen_by_capability(found: Machine, expected: tuple[str, str, 
 
 def test_what_the_loop_says_goes_before_what_is_fast() -> None:
     assert chosen(A100, dtype="float32", attention="sdpa")[:2] == ("float32", "sdpa")
+    assert chosen(XEON, dtype="bfloat16")[0] == "bfloat16"
     assert chosen(A100, attention="flash")[1] == "flash"
     assert chosen(NO_TRITON, dtype="float32")[1] == "sdpa"  # FlashAttention has no float32
 
