@@ -1,6 +1,7 @@
 """What a training reports; apart from the trainer, so that reading it needs no torch."""
 
 from ..settings import Setting
+from .focus.record import FocusRecord
 
 
 class Trained(Setting):
@@ -15,3 +16,4 @@ class Trained(Setting):
     losses: tuple[float, ...]
     resumed_at: int = 0
     packed: bool = True  # False: the architecture took no packed rows, samples went one at a time
+    focus: FocusRecord | None = None  # how samples were weighted, chosen and ordered; None where nothing was asked

@@ -22,6 +22,8 @@ from ..models.store import ModelFiles
 from ..samples import Sample
 from ..workspace import writing
 from .checkpoints import explaining_write_errors, last_checkpoint
+from .focus.focusing import Focused, focus
+from .focus.measuring import Heard
 from .lessons import Course
 from .losses import Row, keeping_losses, learning_losses
 from .packing import Encoded, alone, pack, packing_holds
@@ -43,19 +45,24 @@ def train_adapter(
     target: Path,
     checkpoints: Path,
     on_step: OnStep = lambda step, steps, loss: None,
+    champion: Path | None = None,
+    on_measured: Heard = lambda done, of: None,
 ) -> Trained:
     """Train an adapter of `base` on `samples` and write it to `target`, whole or not at all.
 
     A training that was killed goes on from its last whole checkpoint. These lie in a folder of `checkpoints` that is
     named by base, settings, seed and tokens, so another training never goes on from them; it is deleted at the end.
+    `champion` is the adapter in production, a folder of PEFT's: `settings.focus` and `settings.order` measure with it.
 
     Raises DataError when nothing is left to train on; ModelError when the base cannot be trained, the loss is no
     longer a number, or the memory is too small; WorkspaceError when the disk is full.
     """
     with quiet_transformers():
-        course = _course(samples, base, settings, seed)
+        focused = focus(samples, base, settings, seed=seed, champion=champion, folder=checkpoints, heard=on_measured)
+        course = _course(focused, base, settings, seed)
         encoded = course.lessons
-        identity = digest_of([base.digest, settings.model_dump(mode="json"), seed, [asdict(one) for one in encoded]])
+        lessons = [asdict(one) for one in encoded]
+        identity = digest_of([base.digest, settings.model_dump(mode="json"), seed, focused.difficulty, lessons])
         work = checkpoints / f"training-{identity[:SHORT]}"
         transformers.set_seed(seed)  # before the adapter's random A matrices
         network = _with_adapter(base, settings)
@@ -75,6 +82,7 @@ def train_adapter(
         seconds = time.perf_counter() - started
         _write(network, base, target)
     shutil.rmtree(work, ignore_errors=True)
+    focused.forget()
     losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
     tail = losses[-max(1, len(losses) // 10) :]
     return Trained(
@@ -87,6 +95,7 @@ def train_adapter(
         losses=losses,
         resumed_at=first,
         packed=packed,
+        focus=focused.record,
     )
 
 
@@ -123,9 +132,10 @@ def _parts(batch: Sequence[Encoded]) -> dict[str, list[Encoded]]:
     }
 
 
-def _course(samples: Sequence[Sample], base: ModelFiles, settings: Training, seed: int) -> Course:
+def _course(focused: Focused, base: ModelFiles, settings: Training, seed: int) -> Course:
     tokenizer = transformers.AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
-    course = Course(samples, tokenizer, settings, seed)
+    samples = focused.samples
+    course = Course(samples, tokenizer, settings, seed, focused.difficulty)
     if not len(course):
         raise DataError(
             f"no sample of {len(samples)} is left to train on ({course.too_long} too long); loosen the funnel or raise "
