@@ -327,7 +327,10 @@ def test_a_target_mix_is_of_categories_that_there_are_and_by_default_that_of_the
             {"train": {"order": {"kind": "easy_first", "difficulty": "grade"}}},
             "`generate.controls.difficulty` asks for none; list grades there, such as [1, 3, 5]",
         ),
-        ({"train": {"order": {"kind": "easy"}}}, "`train.order.kind`: there is no `easy`; did you mean `easy_first`?"),
+        (
+            {"train": {"order": {"kind": "easy"}}},
+            "`train.order.kind`: there is no `easy`; known here: none, easy_first",
+        ),
         (
             {"train": {"focus": [{"kind": "top_loss", "shares": 0.5}]}},
             "unknown key `train.focus.0.top_loss.shares`; did you mean `share`?",

@@ -179,7 +179,7 @@ def _weights(values: Array, largest: float) -> Array:
     filled = or_median(values)
     if filled is None or not filled.max() > 0:
         return np.ones(len(values))
-    return fitted(np.maximum(filled, 1e-9 * filled.max()), largest)  # a norm of 0 has no logarithm
+    return fitted(np.maximum(filled / filled.max(), 1e-9), largest)  # a norm of 0 has no logarithm
 
 
 def _gradient(rows: Rows, of: Literal["update", "logits"]) -> Array:
