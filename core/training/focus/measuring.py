@@ -21,7 +21,7 @@ from ...errors import ModelError
 from ...models.pretrained import device, load_whole, loading
 from ...models.store import ModelFiles
 from ...workspace import write_text
-from ..packing import Encoded, alone, completion_logits, families, pack, packing_holds
+from ..packing import Encoded, Row, alone, completion_logits, pack, packing_holds
 from ..rows import in_rows
 from ..settings import Training
 from .emphasis import Measure
@@ -103,14 +103,15 @@ class _Model:
 
     def _read(self, samples: Sequence[Lessons]) -> list[tuple[float, float, float]]:
         """Loss, entropy and error of each sample: means over the completion tokens of its lessons."""
-        sample_of = {id(one): at for at, lessons in enumerate(samples) for one in lessons}
-        parts: list[list[torch.Tensor]] = [[] for _ in samples]
         with torch.inference_mode():
-            for row, read in self._laid_out([one for lessons in samples for one in lessons]):
-                told = _of_tokens(completion_logits(self._network, row).float(), row["targets"])
-                for one, own in zip(read, torch.split(told, [len(one.completion) for one in read]), strict=True):
-                    parts[sample_of[id(one)]].append(own)
-        means = [torch.cat(own).double().mean(0).tolist() for own in parts]
+            told = torch.cat(
+                [
+                    _of_tokens(completion_logits(self._network, row).float(), row["targets"])
+                    for row in self._laid_out([one for lessons in samples for one in lessons])
+                ]
+            )
+        parts = torch.split(told.double(), [sum(len(one.completion) for one in lessons) for lessons in samples])
+        means = [part.mean(0).tolist() for part in parts]
         return [(loss, entropy, square**0.5) for loss, entropy, square in means]
 
     def _norm(self, network: Any, lessons: Lessons) -> tuple[float, float]:
@@ -118,21 +119,18 @@ class _Model:
         tokens = sum(len(one.completion) for one in lessons)
         network.zero_grad(set_to_none=True)
         loss = 0.0
-        for row, _ in self._laid_out(lessons):
+        for row in self._laid_out(lessons):
             losses = F.cross_entropy(completion_logits(network, row).float(), row["targets"], reduction="sum")
             (losses / tokens).backward()  # type: ignore[no-untyped-call]
             loss += float(losses.detach()) / tokens
         squares = [weight.grad.double().square().sum() for weight in network.parameters() if weight.grad is not None]
         return float(torch.stack(squares).sum().sqrt()), loss
 
-    def _laid_out(self, lessons: Lessons) -> Iterator[tuple[dict[str, torch.Tensor], Lessons]]:
-        """`lessons` as rows, each with those that it holds, in its order."""
-        if self._packs and len(lessons) > 1:
-            rows = [(pack(lessons), [one for family in families(lessons) for one in family])]
-        else:
-            rows = [(alone(one), [one]) for one in lessons]
-        for row, held in rows:
-            yield {name: value.to(self._network.device) for name, value in row.items()}, held
+    def _laid_out(self, lessons: Lessons) -> Iterator[Row]:
+        """`lessons` in rows, in their order."""
+        rows = [pack(lessons)] if self._packs and len(lessons) > 1 else map(alone, lessons)
+        for row in rows:
+            yield {name: value.to(self._network.device) for name, value in row.items()}
 
 
 def with_update(network: Any, subject: Subject) -> Any:
