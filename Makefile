@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training clean lock
+.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus clean lock
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
@@ -38,7 +38,7 @@ check: $(READY)  ## format, lint, types of core, layers
 up: $(READY)     ## Prefect, MLflow, a worker and the deployments, until Ctrl-C
 	@$(BIN)/wheelwork up
 
-bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-funnel  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
+bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-funnel bench-focus  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
 
 bench-generation: $(READY)  ## calls a second, memory, planning; the embedded engine beside itself without us; the peers
 	$(BIN)/python -m wheelwork.benchmarks.generation
@@ -60,6 +60,9 @@ bench-training: $(READY)  ## sample tokens a second beside transformers' Trainer
 
 bench-funnel: $(READY)  ## does filtering help: the base trained on seeds, on raw and on filtered samples; an hour, goes on where it was
 	$(BIN)/python -m wheelwork.benchmarks.funnel
+
+bench-focus: $(READY)  ## what to learn from: each focus and order beside plain training; some hours, goes on where it was
+	$(BIN)/python -m wheelwork.benchmarks.focus
 
 clean:           ## what was made here: .venv, state, caches
 	rm -rf $(VENV) .wheelwork .types build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

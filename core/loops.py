@@ -38,6 +38,7 @@ from .settings import Setting, parse, read_yaml
 from .teachers import EmbeddedTeacher, Role, Teacher, teachers_for
 from .text import nearest
 from .training.fitting import refuse_base, refuse_engine, refuse_machine
+from .training.focus.order import ByDifficulty
 from .training.settings import Training
 
 CONFIG = "loop.yaml"
@@ -113,6 +114,20 @@ class LoopSettings(Setting):
             raise ValueError(
                 "`funnel.filters` has `bloom`, which is for files (`wheelwork filter`); a round remembers in its pool: "
                 "write `pool: true` at `exact_duplicates`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _focus_has_what_it_goes_by(self) -> "LoopSettings":
+        if self.batch.class_weights and any(one.kind == "class_weights" for one in self.train.focus):
+            raise ValueError(
+                "`batch.class_weights` and `class_weights` of `train.focus` would weigh classes twice; leave one out"
+            )
+        order = self.train.order
+        if isinstance(order, ByDifficulty) and order.difficulty == "grade" and not self.generate.controls.difficulty:
+            raise ValueError(
+                "`train.order` goes by `grade`, and `generate.controls.difficulty` asks for none; list grades there, "
+                "such as [1, 3, 5], or take another `difficulty`"
             )
         return self
 

@@ -13,6 +13,7 @@ from .quality.batch.findings import rows as batch_rows
 from .quality.batch.findings import summary
 from .quality.batch.tables import warnings
 from .rounds import Report
+from .training.focus.record import FocusRecord
 
 COLOUR = {"promoted": "green", "rejected": "red", "inconclusive": "yellow"}
 MEANING = {
@@ -115,7 +116,7 @@ def as_renderable(report: Report) -> RenderableType:
         side_by_side,
         Text(),
         Text(f"{_teacher_sentence(report)} {_training_sentence(report)}"),
-        *map(Text, review_sentences(report)),
+        *map(Text, (*focus_sentences(report), *review_sentences(report))),
         *(warnings(report.batch) if report.batch else ()),
         Text(_where_sentence(report), style="dim"),
     )
@@ -152,6 +153,12 @@ def _cost(asked: dict[str, Any]) -> str:
     """What calls cost, where they have a price; an endpoint that does not count tokens says 0 of them."""
     tokens = asked["prompt_tokens"] + asked["completion_tokens"]
     return f"; {f'{tokens:,} tokens' if tokens else 'they'} cost {asked['cost']:.2f}" if asked["cost"] else ""
+
+
+def focus_sentences(report: Report) -> list[str]:
+    """How the samples were weighted, chosen and ordered before the training; nothing where nothing was asked for."""
+    told = report.train.get("focus")
+    return FocusRecord.model_validate(told).sentences if told else []
 
 
 def review_sentences(report: Report) -> list[str]:
@@ -192,7 +199,7 @@ def people_sentences(report: Report) -> list[str]:
 
 def _review_lines(report: Report) -> str:
     """The same as a list of Markdown between empty lines."""
-    sentences = review_sentences(report)
+    sentences = [*focus_sentences(report), *review_sentences(report)]
     return "\n" + "\n".join(f"- {sentence}" for sentence in sentences) + "\n" if sentences else ""
 
 

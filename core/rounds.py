@@ -257,6 +257,7 @@ def build_report(
             "final_loss": training.final_loss,
             "hardware": training.hardware,
             "notes": training.notes,
+            **({"focus": training.focus.model_dump(mode="json")} if training.focus else {}),
         },
         suites={name: suite_summary(figures) for name, figures in decision.figures.items()},
         timings=_timings(steps, recording, total),

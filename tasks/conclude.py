@@ -59,6 +59,7 @@ def record_round(
             "train.samples": trained.training.samples,
             "train.tokens_per_second": trained.training.tokens_per_second,
             "train.seconds": trained.training.seconds,
+            **focus_metrics(trained),
             "benchmark.seconds": results.seconds,
         }
         | {
@@ -147,6 +148,12 @@ def publish(site: Site, run_id: str, report: Report) -> None:
         description="What the funnel kept, and why the rest went",
     )
     create_link_artifact(report.mlflow["url"], link_text="The round in MLflow", key=f"{key}-mlflow")
+
+
+def focus_metrics(trained: TrainedAdapter) -> dict[str, float]:
+    """How samples were weighted, chosen and ordered, as metrics; nothing where nothing was asked for."""
+    focus = trained.training.focus
+    return {f"train.focus.{name}": value for name, value in focus.metrics.items()} if focus else {}
 
 
 def people_metrics(sifted: Sifted) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
@@ -29,3 +29,20 @@ def progress(what: str, total: int, cost: Money = nothing) -> Iterator[Advance]:
                 shown = now
 
         yield advance
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, float], None]]:
+    """Yield a function that hears which part of a step is how far, from 0 to 1; each part has a bar of its own."""
+    with ExitStack() as stack:
+        now: str | None = None
+        advance: Advance
+
+        def hear(part: str, fraction: float) -> None:
+            nonlocal now, advance
+            if part != now:
+                stack.close()  # the bar of the part before
+                now, advance = part, stack.enter_context(progress(part, 1))
+            advance(fraction)
+
+        yield hear

@@ -9,9 +9,9 @@ from ..core.digests import digest_of
 from ..core.engines.base import Adapter
 from ..core.loops import load_loop
 from ..core.models.store import ModelStore
-from ..core.rounds import Site, TrainedAdapter
+from ..core.rounds import Champion, Site, TrainedAdapter
 from ..core.training.settings import Training
-from .progress import progress
+from .progress import stages
 from .steps import cached
 
 
@@ -27,8 +27,12 @@ def train_lora(
     base: str,
     training: Training,
     seed: int,
+    champion: Champion | None = None,
 ) -> TrainedAdapter:
-    """Train on seeds, kept and replayed samples and rehearsal; a killed training goes on from its last checkpoint."""
+    """Train on seeds, kept and replayed samples and rehearsal; a killed training goes on from its last checkpoint.
+
+    `champion` is there where `training` measures its samples before it begins.
+    """
     from ..core.training.trainer import train_adapter  # torch and transformers load for seconds
 
     loop, store = load_loop(site.loop, excluded=left_out), ArtifactStore(site.artifacts)
@@ -39,7 +43,7 @@ def train_lora(
     read = [part.digest for part in parts]
     identity = digest_of([read, seeds, prompts, base, training.model_dump(mode="json"), seed])[:32]
     work = site.cache / "training" / identity
-    with progress("train", 1) as advance:
+    with stages() as advance:
         trained = train_adapter(
             samples,
             ModelStore().get(loop.model_ref(loop.settings.model)),
@@ -47,7 +51,9 @@ def train_lora(
             seed=seed,
             target=work / "adapter",
             checkpoints=work,
-            on_step=lambda step, steps, loss: advance(step / steps),
+            on_step=lambda step, steps, loss: advance("train", step / steps),
+            champion=champion.folder if champion else None,
+            on_measured=lambda done, of: advance("measure", done / of),
         )
     adapter = store.write_folder(work / "adapter")
     digest = Adapter.at(store.fetch_folder(adapter)).digest

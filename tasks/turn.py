@@ -200,6 +200,7 @@ class Turn:
             prompts=self._loop.material.prompt_digest,
             base=self._base.digest,
             training=self._loop.settings.train,
+            champion=self._measuring_champion(),
             seed=self.round.seed,
         )
 
@@ -310,6 +311,10 @@ class Turn:
         if BY_CHAMPION not in self._loop.settings.funnel.scored_by:
             return None
         return self._tracking.champion_before_run(self.round.run_id)
+
+    def _measuring_champion(self) -> Champion | None:
+        """The champion that samples are measured with before a training; the same as filters score with."""
+        return self._tracking.champion_before_run(self.round.run_id) if self._loop.settings.train.measures else None
 
     def _model(self, name: str) -> ModelFiles:
         return ModelStore().get(self._loop.model_ref(name))

@@ -1,13 +1,14 @@
 """What a training reads, in order: every epoch of it, each in another order and with other slips of the pen."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch.utils.data import Dataset
 
 from ..samples import REHEARSAL, Sample
+from .focus.order import MIDDLE, Due
 from .noise import as_typed
 from .packing import Encoded, encode
 from .settings import Training
@@ -19,28 +20,42 @@ class Lesson:
 
     encoded: Encoded
     noisy: Sample | None
+    difficulty: float = MIDDLE
 
 
 class Course(Dataset[Encoded]):
-    """All epochs as one sequence: the same for the same seed, wherever in it a training goes on."""
+    """All epochs as one sequence: the same for the same seed, wherever in it a training goes on.
 
-    def __init__(self, samples: Iterable[Sample], tokenizer: Any, settings: Training, seed: int) -> None:
+    `difficulty` is that of each sample, where `settings.order` goes by one.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        tokenizer: Any,
+        settings: Training,
+        seed: int,
+        difficulty: Sequence[float] = (),
+    ) -> None:
         self._tokenizer = tokenizer
         self._settings = settings
         self._seed = seed
         self.too_long = 0  # samples left out
         lessons: list[Lesson] = []
-        for sample in samples:
+        for sample, hard in zip(samples, difficulty or [MIDDLE] * len(samples), strict=True):
             encoded, too_long = encode([sample], tokenizer, settings.max_length)
-            lessons.extend(Lesson(one, sample if _takes_noise(sample) else None) for one in encoded)
+            lessons.extend(Lesson(one, sample if _takes_noise(sample) else None, hard) for one in encoded)
             self.too_long += too_long
         self._lessons = _balanced(lessons)
         draw = random.Random(seed)
         self._order: list[int] = []
         for epoch in range(settings.epochs):
-            due = [place for place, one in enumerate(lessons) if self._due(one.encoded, place + epoch)]
-            draw.shuffle(due)
-            self._order += due
+            due = [
+                Due(place, one.difficulty, one.encoded.rehearsal)
+                for place, one in enumerate(lessons)
+                if self._due(one.encoded, place + epoch)
+            ]
+            self._order += settings.order(due, epoch, draw)
 
     @property
     def lessons(self) -> list[Encoded]:

@@ -41,6 +41,7 @@ class Job(Setting):
     seed: int
     target: Path
     checkpoints: Path
+    champion: Path | None
     parent: int  # who started it: without that process there is nobody to train for
 
 
@@ -83,6 +84,7 @@ def train_in_processes(
     seed: int,
     target: Path,
     checkpoints: Path,
+    champion: Path | None,
     on_step: Callable[[int, int, float], None],
 ) -> Trained:
     """As `train_adapter`, in `settings.processes` processes on `device`; none is left behind, however it ends.
@@ -97,6 +99,7 @@ def train_in_processes(
             seed=seed,
             target=target.resolve(),
             checkpoints=checkpoints.resolve(),
+            champion=champion.resolve() if champion else None,
             parent=os.getpid(),
         )
         path, told = scratch / "job.json", scratch / "errors.txt"

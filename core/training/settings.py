@@ -2,9 +2,11 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ..settings import Setting
+from .focus.emphasis import Emphasis, Measure
+from .focus.order import Order, Shuffled
 from .presets import Preset, with_preset
 
 
@@ -39,6 +41,11 @@ class Training(Setting):
     max_length: int = Field(1024, ge=16, description="longest sample in tokens; longer ones are left out, counted")
     checkpoint_steps: int = Field(25, ge=1, description="a killed training goes on from the last multiple of this")
 
+    focus: tuple[Emphasis, ...] = Field(
+        (), description="which samples are learnt from and how much each counts, one after the other; docs/focus.md"
+    )
+    order: Order = Field(Shuffled(), description="in which order the samples of an epoch are read; docs/focus.md")
+
     @model_validator(mode="before")
     @classmethod
     def _preset_below(cls, given: Any) -> Any:
@@ -62,3 +69,17 @@ class Training(Setting):
         said = ", ".join([method, *more, f"rank {self.rank}, alpha {self.alpha} on {', '.join(self.targets)}"])
         said += f", {self.processes} processes" if self.processes > 1 else ""
         return f"{said}; preset {self.preset}" if self.preset else said
+
+    @field_validator("focus")
+    @classmethod
+    def _each_once(cls, focus: tuple[Emphasis, ...]) -> tuple[Emphasis, ...]:
+        kinds = [one.kind for one in focus]
+        if twice := [kind for kind in kinds if kinds.count(kind) > 1]:
+            raise ValueError(f"`{twice[0]}` stands there twice; leave one out")
+        return focus
+
+    @property
+    def measures(self) -> set[Measure]:
+        """What of the samples is measured with a model before a training."""
+        asked = [one.measures for one in self.focus]
+        return set().union(*asked, set() if isinstance(self.order, Shuffled) else self.order.measures)

@@ -1,6 +1,7 @@
 """What a training reports; apart from the trainer, so that reading it needs no torch."""
 
 from ..settings import Setting
+from .focus.record import FocusRecord
 
 
 class Trained(Setting):
@@ -17,3 +18,4 @@ class Trained(Setting):
     packed: bool = True  # False: the architecture took no packed rows, samples went one at a time
     hardware: tuple[str, ...] = ()  # what was chosen by what the machine has, and why
     notes: tuple[str, ...] = ()  # what a reader of these figures should know
+    focus: FocusRecord | None = None  # how samples were weighted, chosen and ordered; None where nothing was asked

@@ -24,6 +24,8 @@ from ..samples import Sample
 from ..workspace import writing
 from .adapter import loraplus, told, with_adapter
 from .checkpoints import explaining_write_errors, last_checkpoint
+from .focus.focusing import Focused, focus
+from .focus.measuring import Heard
 from .fused import fuse
 from .hardware import choose, machine
 from .layout import Layout, fitted, one_by_one
@@ -49,26 +51,32 @@ def train_adapter(
     target: Path,
     checkpoints: Path,
     on_step: OnStep = lambda step, steps, loss: None,
+    champion: Path | None = None,
+    on_measured: Heard = lambda done, of: None,
 ) -> Trained:
     """Train an adapter of `base` on `samples` and write it to `target`, whole or not at all.
 
     A training that was killed goes on from its last whole checkpoint. These lie in a folder of `checkpoints` that is
     named by base, settings, seed and tokens, so another training never goes on from them; it is deleted at the end.
+    `champion` is the adapter in production, a folder of PEFT's: `settings.focus` and `settings.order` measure with it.
 
     Raises DataError when nothing is left to train on; ModelError when the base cannot be trained, the loss is no
     longer a number, or the memory is too small; ConfigError for what this machine cannot do; WorkspaceError when the
     disk is full.
     """
     hardware = choose(machine(), settings)
+    with quiet_transformers():  # before the processes, so that one measures and each reads what was found
+        focused = focus(samples, base, settings, seed=seed, champion=champion, folder=checkpoints, heard=on_measured)
     if settings.processes > 1 and not launched():
         return train_in_processes(
             samples, base, settings, device=hardware.device, seed=seed, target=target, checkpoints=checkpoints,
-            on_step=on_step,
+            champion=champion, on_step=on_step,
         )  # fmt: skip
     with quiet_transformers():
-        course = _course(samples, base, settings, seed)
+        course = _course(focused, base, settings, seed)
         encoded = course.lessons
-        identity = digest_of([base.digest, settings.model_dump(mode="json"), seed, [asdict(one) for one in encoded]])
+        lessons = [asdict(one) for one in encoded]
+        identity = digest_of([base.digest, settings.model_dump(mode="json"), seed, focused.difficulty, lessons])
         work = checkpoints / f"training-{identity[:SHORT]}"
         arguments = _arguments(settings, len(course), work, seed, hardware.device)  # takes this process to its device
         transformers.set_seed(seed)  # before the adapter's random A matrices
@@ -94,6 +102,7 @@ def train_adapter(
             _write(network, base, target)
     if arguments.process_index == 0:
         shutil.rmtree(work, ignore_errors=True)
+        focused.forget()
     losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
     tail = losses[-max(1, len(losses) // 10) :]
     return Trained(
@@ -108,6 +117,7 @@ def train_adapter(
         packed=layout is not one_by_one,
         hardware=hardware.notes,
         notes=told(settings),
+        focus=focused.record,
     )
 
 
@@ -156,9 +166,10 @@ def _rows(batch: Sequence[Encoded], layout: Layout, rank: int, processes: int) -
     return {"learn": layout(learn) if learn else [], "keep": layout(keep) if keep else []}
 
 
-def _course(samples: Sequence[Sample], base: ModelFiles, settings: Training, seed: int) -> Course:
+def _course(focused: Focused, base: ModelFiles, settings: Training, seed: int) -> Course:
     tokenizer = transformers.AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
-    course = Course(samples, tokenizer, settings, seed)
+    samples = focused.samples
+    course = Course(samples, tokenizer, settings, seed, focused.difficulty)
     if not len(course):
         raise DataError(
             f"no sample of {len(samples)} is left to train on ({course.too_long} too long); loosen the funnel or raise "

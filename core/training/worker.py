@@ -34,6 +34,7 @@ def main(path: str) -> int:
             seed=job.seed,
             target=job.target,
             checkpoints=job.checkpoints,
+            champion=job.champion,
             on_step=on_step,
         )
     except WheelworkError as error:

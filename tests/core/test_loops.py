@@ -344,3 +344,36 @@ def test_a_rank_larger_than_a_layer_is_found_in_the_files_of_the_base(tmp_path: 
     load_loop(a_loop(tmp_path / "a")).check_training(base)
     with pytest.raises(ModelError, match=r"tiny: `train\.rank: 64` is larger than the layer"):
         load_loop(a_loop(tmp_path / "b", train={"rank": 64})).check_training(base)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"batch": {"class_weights": {}}, "train": {"focus": [{"kind": "class_weights"}]}},
+            "would weigh classes twice; leave one out",
+        ),
+        (
+            {"train": {"order": {"kind": "easy_first", "difficulty": "grade"}}},
+            "`generate.controls.difficulty` asks for none; list grades there, such as [1, 3, 5]",
+        ),
+        (
+            {"train": {"order": {"kind": "easy"}}},
+            "`train.order.kind`: there is no `easy`; known here: none, easy_first",
+        ),
+        (
+            {"train": {"focus": [{"kind": "top_loss", "shares": 0.5}]}},
+            "unknown key `train.focus.0.top_loss.shares`; did you mean `share`?",
+        ),
+    ],
+)
+def test_a_focus_or_an_order_without_what_it_goes_by_is_one_sentence(
+    settings: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    assert said in complaint(a_loop(tmp_path, **settings), ConfigError)
+
+
+def test_grades_that_are_asked_for_give_an_order(tmp_path: Path) -> None:
+    graded = {"generate": {"controls": {"difficulty": [1, 3, 5]}}}
+    loop = load_loop(a_loop(tmp_path, **graded, train={"order": {"kind": "competence", "difficulty": "grade"}}))
+    assert not loop.settings.train.measures

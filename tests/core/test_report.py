@@ -6,6 +6,7 @@ from rich.console import Console
 from wheelwork.core.quality.batch.findings import BatchReport, Corrected, Finding, unknown
 from wheelwork.core.report import as_markdown, as_renderable
 from wheelwork.core.rounds import Report
+from wheelwork.core.training.focus.record import Emphasised, FocusRecord, Ordered
 
 SUITE = {
     "role": "target",
@@ -118,3 +119,30 @@ def test_the_batch_warns_in_the_terminal_and_is_whole_on_the_page() -> None:
     assert "| evenness | labels | 0.970 | 0.800 | – | fine |  |" in page
     assert "| PSI | nearest_seed | – | – | – | unknown | only the kept has it |" in page
     assert report.model_dump(mode="json")["batch"]["findings"][2]["value"] is None
+
+
+def test_what_a_training_focused_on_is_told_a_sentence_each() -> None:
+    assert "Focus" not in as_markdown(REPORT) and "Order" not in printed(REPORT)
+    emphasis = {"rows": 90, "smallest": 1.0, "largest": 1.0, "effective_rows": 45.0, "unknown": 0}
+    focus = FocusRecord(
+        measured_by="champion",
+        seconds=3.0,
+        emphases=(
+            Emphasised.model_validate(emphasis | {"kind": "top_loss", "chosen": 45, "loss_correlation": 0.8}),
+            Emphasised.model_validate(
+                {"kind": "gradient_norm", "rows": 45, "chosen": 45, "smallest": 0.2, "largest": 3.1}
+                | {"effective_rows": 30.2, "unknown": 2, "loss_correlation": None}
+            ),
+        ),
+        order=Ordered(
+            kind="competence", difficulty="loss", rows=45, unknown=2, length_correlation=-0.1, loss_correlation=1.0
+        ),
+    )
+    report = REPORT.model_copy(update={"train": REPORT.train | {"focus": focus.model_dump(mode="json")}})
+    page = as_markdown(report)
+    assert "- Focus `top_loss`: 45 of 90 samples chosen; ρ = +0.80 to the loss of the champion.\n" in page
+    assert "weights from 0.20 to 3.10, worth 30 of them; 2 could not be told.\n" in page
+    assert "- Order `competence`, by the loss under the champion; ρ = -0.10 to the length; 2 of 45" in page
+    assert "Focus `top_loss`" in printed(report, width=200)
+    assert "focus.top_loss.chosen" not in focus.metrics and focus.metrics["top_loss.chosen"] == 45
+    assert "gradient_norm.loss_correlation" not in focus.metrics, "what is unknown is no figure"

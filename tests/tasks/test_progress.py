@@ -3,7 +3,7 @@
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from wheelwork.tasks.progress import progress
+from wheelwork.tasks.progress import progress, stages
 
 
 @pytest.mark.usefixtures("prefect")
@@ -19,3 +19,19 @@ def test_the_page_tells_share_and_cost() -> None:
         found = client.request("POST", "/artifacts/filter", json={"artifacts": {"type": {"any_": ["progress"]}}}).json()
     pages = {page["description"]: page["data"] for page in found}
     assert pages["generate: 100%, cost 0.25"] == 100.0
+
+
+@pytest.mark.usefixtures("prefect")
+def test_each_part_of_a_step_has_a_bar_of_its_own() -> None:
+    @flow
+    def step() -> None:
+        with stages() as advance:
+            for part in ("measure", "train"):
+                advance(part, 0.5)
+                advance(part, 1.0)
+
+    step()
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/artifacts/filter", json={"artifacts": {"type": {"any_": ["progress"]}}}).json()
+    pages = {page["description"].partition(":")[0]: page["data"] for page in found}
+    assert pages["measure"] == pages["train"] == 100.0

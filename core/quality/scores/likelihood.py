@@ -1,7 +1,7 @@
 """How likely a causal model finds texts: nats of a completion after its prompt, or of a text by itself."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import ModelError
@@ -11,8 +11,6 @@ from .models import Found
 
 if TYPE_CHECKING:
     from ...training.packing import Encoded
-
-ROW = 1024  # distinct tokens that are laid out in one row; in longer ones too much attention goes to strangers
 
 
 Heard = Callable[[int], object]
@@ -115,25 +113,14 @@ class Likelihood:
             heard(done := done + len(places))
         return found
 
-    def _in_rows(self, rows: dict[int, "Encoded"]) -> Iterator[list[int]]:
-        """The keys of `rows` in groups that are read together: kin beside each other, so that they share a prompt."""
+    def _in_rows(self, rows: dict[int, "Encoded"]) -> Iterable[list[int]]:
+        """The keys of `rows` in groups that are read together."""
         from ...training.packing import packing_holds
-        from ...training.tree import shared_tokens
+        from ...training.rows import in_rows
 
         if self._packs is None and rows:
             self._packs = packing_holds(self._network, max(len(one) for one in rows.values()))
-        group: list[int] = []
-        size = 0
-        for at in sorted(rows, key=lambda at: (rows[at].prompt, len(rows[at]))):
-            one = rows[at]
-            shared = shared_tokens(rows[group[-1]].prompt, one.prompt) if group else 0
-            if group and (not self._packs or size + len(one) - shared > ROW):
-                yield group
-                group, size, shared = [], 0, 0
-            group.append(at)
-            size += len(one) - shared
-        if group:
-            yield group
+        return in_rows({at: [one] for at, one in rows.items()}) if self._packs else ([at] for at in rows)
 
     def _nats(self, rows: Sequence["Encoded"]) -> list[float]:
         """Nats of the completion of each of `rows`, which are kin beside kin; logits are of completions only."""

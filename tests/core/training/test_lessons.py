@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.samples import Message, Sample
+from wheelwork.core.training.focus.order import EasyFirst
 from wheelwork.core.training.lessons import Course
 from wheelwork.core.training.noise import as_typed
 from wheelwork.core.training.packing import Encoded
@@ -23,7 +24,7 @@ NOISY = Training(epochs=4, noise=0.3)
 @pytest.fixture
 def course(tiny: ModelFiles) -> Callable[..., Course]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny.folder, local_files_only=True)
-    return lambda samples, settings=NOISY, seed=0: Course(samples, tokenizer, settings, seed)
+    return lambda samples, settings=NOISY, seed=0, difficulty=(): Course(samples, tokenizer, settings, seed, difficulty)
 
 
 def read(course: Course) -> list[Encoded]:
@@ -133,3 +134,22 @@ def test_a_script_without_spaces_loses_signs_and_not_whole_sentences() -> None:
     typed = [as_typed(text, 0.12, random.Random(seed)) for seed in range(50)]
     assert all(len(text) / 2 < len(one) <= len(text) for one in typed)
     assert len(set(typed)) > 40
+
+
+def test_with_an_order_every_epoch_is_whole_and_the_same_from_any_place_on(course: Callable[..., Course]) -> None:
+    given = [labelled(f"message {n} {'indeed ' * n}") for n in range(10)]
+    given.insert(3, rehearsal("question", "an answer"))
+    hard = [n / 11 for n in range(11)]
+    settings = Training(epochs=3, noise=0.3, order=EasyFirst(difficulty="length"))
+    made, again = (course(given, settings, difficulty=hard) for _ in range(2))
+    plain = course(given, Training(epochs=3, noise=0))
+    assert len(made) == len(plain) == 33
+    quiet = course(given, settings.model_copy(update={"noise": 0.0}), difficulty=hard)
+    lengths = [len(one) for one in read(quiet)[:11] if not one.rehearsal]
+    assert lengths == sorted(lengths)
+    for start in (0, 11, 22):
+        assert sorted(one.prompt for one in read(quiet)[start : start + 11]) == sorted(
+            one.prompt for one in made.lessons
+        )
+    assert [again[position] for position in (25, 7)] == [made[position] for position in (25, 7)]
+    assert read(made) == read(again)

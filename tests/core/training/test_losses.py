@@ -144,3 +144,10 @@ def test_a_training_with_rehearsal_stays_nearer_to_the_base_there(tiny: ModelFil
         return float((base.exp() * (base - ours)).sum())
 
     assert divergence("with", [*lesson, *[rehearsal("and you?", "wifi")] * 4]) < 0.5 * divergence("without", lesson)
+
+
+def test_a_weight_scales_the_gradient(network: Any) -> None:
+    adapted(network)
+    plain, doubled = (gradients(network, [Encoded([5, 6, 7], [8, 9], weight=weight)]) for weight in (1.0, 4.0))
+    for one, other in zip(plain, doubled, strict=True):
+        torch.testing.assert_close(4 * one, other)
