@@ -134,6 +134,7 @@ def _training_sentence(report: Report) -> str:
     return (
         f"Trained on {train['samples']} samples{old} ({train['tokens']:,} tokens over all epochs) in "
         f"{train['seconds']:.0f} s, {train['tokens_per_second']:.0f} tokens/s; final loss {train['final_loss']:.4f}."
+        + "".join(f" Note: {note}." for note in train.get("notes", ()))
     )
 
 

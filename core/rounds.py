@@ -255,6 +255,7 @@ def build_report(
             "seconds": training.seconds,
             "tokens_per_second": training.tokens_per_second,
             "final_loss": training.final_loss,
+            "notes": list(training.notes),
         },
         suites={name: suite_summary(figures) for name, figures in decision.figures.items()},
         timings=_timings(steps, recording, total),

@@ -9,13 +9,13 @@ from ..core.digests import digest_of
 from ..core.engines.base import Adapter
 from ..core.loops import load_loop
 from ..core.models.store import ModelStore
-from ..core.rounds import Site, TrainedAdapter
+from ..core.rounds import Champion, Site, TrainedAdapter
 from ..core.training.settings import Training
 from .progress import progress
 from .steps import cached
 
 
-@task(**cached("train", version=3))
+@task(**cached("train", version=4))
 def train_lora(
     site: Site,
     kept: Artifact,
@@ -27,8 +27,13 @@ def train_lora(
     base: str,
     training: Training,
     seed: int,
+    champion: Champion | None,
 ) -> TrainedAdapter:
-    """Train on seeds, kept and replayed samples and rehearsal; a killed training goes on from its last checkpoint."""
+    """Train on seeds, kept and replayed samples and rehearsal; a killed training goes on from its last checkpoint.
+
+    `champion` is what the training starts from or is held to, None where the settings name neither.
+    """
+    from ..core.training.keeping.former import Former
     from ..core.training.trainer import train_adapter  # torch and transformers load for seconds
 
     loop, store = load_loop(site.loop, excluded=left_out), ArtifactStore(site.artifacts)
@@ -37,7 +42,11 @@ def train_lora(
     for part in parts:
         samples.extend(store.samples(part))
     read = [part.digest for part in parts]
-    identity = digest_of([read, seeds, prompts, base, training.model_dump(mode="json"), seed])[:32]
+    former = Former(
+        Adapter.at(champion.folder) if champion else None, tuple(store.samples(replayed)) if replayed else ()
+    )
+    known = [champion.digest] if champion else []
+    identity = digest_of([read, seeds, prompts, base, training.model_dump(mode="json"), seed, *known])[:32]
     work = site.cache / "training" / identity
     with progress("train", 1) as advance:
         trained = train_adapter(
@@ -48,6 +57,7 @@ def train_lora(
             target=work / "adapter",
             checkpoints=work,
             on_step=lambda step, steps, loss: advance(step / steps),
+            former=former,
         )
     adapter = store.write_folder(work / "adapter")
     digest = Adapter.at(store.fetch_folder(adapter)).digest

@@ -8,6 +8,7 @@ from ..blocks.environment import running_services
 from ..blocks.tracking import Tracking
 from ..core.artifacts import ArtifactStore
 from ..core.digests import digest_of
+from ..core.engines.base import Adapter
 from ..core.evaluation.gate import Decision, decide
 from ..core.evaluation.scores import SuiteScores
 from ..core.generation.augment.settings import Augmentation
@@ -33,6 +34,7 @@ from ..core.rounds import (
     build_report,
     funnel_summary,
 )
+from ..core.training.keeping.former import refuse_misfit, uses_champion
 from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
 from .check import check_batch
 from .conclude import promote, publish, record_round
@@ -75,6 +77,8 @@ class Turn:
             pool=Pool(site.home, loop.name).drawn_by(round_id),
             excluded=tuple(sorted({*excluded} - turned_down_by(site.home, loop.name, round_id))),
         )
+        if (champion := self._champion_kept_to()) is not None:
+            refuse_misfit(Adapter(champion.folder, champion.digest), self._base.name, loop.settings.train)
 
     def gather(self) -> Sifted:
         """Write and sift, and write again for what the funnel dropped, until the quotas are met or all is asked."""
@@ -200,6 +204,7 @@ class Turn:
             base=self._base.digest,
             training=self._loop.settings.train,
             seed=self.round.seed,
+            champion=self._champion_kept_to(),
         )
 
     def benchmark(self, candidate: TrainedAdapter) -> Results:
@@ -307,6 +312,12 @@ class Turn:
     def _scoring_champion(self) -> Champion | None:
         """The champion that a filter scores with; never what this round itself promoted, so that it ends as it did."""
         if BY_CHAMPION not in self._loop.settings.funnel.scored_by:
+            return None
+        return self._tracking.champion_before_run(self.round.run_id)
+
+    def _champion_kept_to(self) -> Champion | None:
+        """The champion that the training starts from or is held to; never what this round itself promoted."""
+        if not uses_champion(self._loop.settings.train):
             return None
         return self._tracking.champion_before_run(self.round.run_id)
 

@@ -1,7 +1,7 @@
 """What a training reads, in order: every epoch of it, each in another order and with other slips of the pen."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,14 @@ class Lesson:
 class Course(Dataset[Encoded]):
     """All epochs as one sequence: the same for the same seed, wherever in it a training goes on."""
 
-    def __init__(self, samples: Iterable[Sample], tokenizer: Any, settings: Training, seed: int) -> None:
+    def __init__(
+        self,
+        samples: Iterable[Sample],
+        tokenizer: Any,
+        settings: Training,
+        seed: int,
+        replayed: Collection[str] = (),
+    ) -> None:
         self._tokenizer = tokenizer
         self._settings = settings
         self._seed = seed
@@ -32,7 +39,10 @@ class Course(Dataset[Encoded]):
         lessons: list[Lesson] = []
         for sample in samples:
             encoded, too_long = encode([sample], tokenizer, settings.max_length)
-            lessons.extend(Lesson(one, sample if _takes_noise(sample) else None) for one in encoded)
+            old = sample.id in replayed
+            lessons.extend(
+                Lesson(replace(one, replayed=old), sample if _takes_noise(sample) else None) for one in encoded
+            )
             self.too_long += too_long
         self._lessons = _balanced(lessons)
         draw = random.Random(seed)
@@ -46,6 +56,10 @@ class Course(Dataset[Encoded]):
     def lessons(self) -> list[Encoded]:
         """What one epoch holds, without noise."""
         return [lesson.encoded for lesson in self._lessons]
+
+    def encoded(self, samples: Iterable[Sample]) -> list[Encoded]:
+        """Other samples as this course would have them, without noise."""
+        return encode(samples, self._tokenizer, self._settings.max_length)[0]
 
     @property
     def tokens(self) -> int:
@@ -62,7 +76,7 @@ class Course(Dataset[Encoded]):
         typed = self._typed(lesson.noisy, random.Random(f"{self._seed}-{position}"))
         again, _ = encode([typed], self._tokenizer, self._settings.max_length)
         for one in again:
-            return replace(one, weight=lesson.encoded.weight)
+            return replace(one, weight=lesson.encoded.weight, replayed=lesson.encoded.replayed)
         return lesson.encoded  # a slip of the pen has made it too long
 
     def _due(self, lesson: Encoded, turn: int) -> bool:

@@ -27,12 +27,13 @@ SHARED = -1  # owner of the tokens that a whole family sees
 
 @dataclass(frozen=True)
 class Encoded:
-    """One sample in tokens: what is read, what is learnt, how much it counts, and whether the base is to be kept to."""
+    """One sample in tokens: what is read, what is learnt, how much it counts, and whose answers it is to be kept to."""
 
     prompt: Tokens
     completion: Tokens
     weight: float = 1.0
     rehearsal: bool = False
+    replayed: bool = False  # kept to the champion's answers
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)

@@ -1,10 +1,11 @@
 """How an adapter is trained."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ..settings import Setting
+from .keeping.settings import Keep, Start, as_list, once_each
 
 
 class Training(Setting):
@@ -26,3 +27,15 @@ class Training(Setting):
     batch_size: int = Field(8, ge=1, le=4096, description="samples in a step")
     max_length: int = Field(1024, ge=16, description="longest sample in tokens; longer ones are left out, counted")
     checkpoint_steps: int = Field(25, ge=1, description="a killed training goes on from the last multiple of this")
+    start: Start = Field("scratch", description="what training begins with: a fresh update, or the champion's")
+    keep: tuple[Keep, ...] = Field((), description="what holds the update to the champion's: ewc, champion_kl, or both")
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, keep: Any) -> Any:
+        return as_list(keep)
+
+    @field_validator("keep")
+    @classmethod
+    def _once_each(cls, keep: tuple[Keep, ...]) -> tuple[Keep, ...]:
+        return once_each(keep)

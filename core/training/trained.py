@@ -15,3 +15,4 @@ class Trained(Setting):
     losses: tuple[float, ...]
     resumed_at: int = 0
     packed: bool = True  # False: the architecture took no packed rows, samples went one at a time
+    notes: tuple[str, ...] = ()  # what could not be done as the settings say, in sentences

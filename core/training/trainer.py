@@ -22,6 +22,8 @@ from ..models.store import ModelFiles
 from ..samples import Sample
 from ..workspace import writing
 from .checkpoints import explaining_write_errors, last_checkpoint
+from .keeping.former import NOTHING_BEFORE, Former
+from .keeping.keeper import Keeper, identity_of, keeper_of, kept_apart
 from .lessons import Course
 from .losses import Row, keeping_losses, learning_losses
 from .packing import Encoded, alone, pack, packing_holds
@@ -29,7 +31,7 @@ from .settings import Training
 from .trained import Trained
 
 OnStep = Callable[[int, int, float], None]  # step, steps in all, loss
-Rows = dict[str, list[Row]]  # to `learn` from, and to `keep` to the base on
+Rows = dict[str, list[Row]]  # to `learn` from, to `keep` to the base on, and of `replay` to the champion too
 
 log = logging.getLogger(__name__)
 
@@ -43,22 +45,28 @@ def train_adapter(
     target: Path,
     checkpoints: Path,
     on_step: OnStep = lambda step, steps, loss: None,
+    former: Former = NOTHING_BEFORE,
 ) -> Trained:
     """Train an adapter of `base` on `samples` and write it to `target`, whole or not at all.
 
     A training that was killed goes on from its last whole checkpoint. These lie in a folder of `checkpoints` that is
-    named by base, settings, seed and tokens, so another training never goes on from them; it is deleted at the end.
+    named by base, settings, seed, tokens and champion, so another training never goes on from them; it is deleted at
+    the end.
 
-    Raises DataError when nothing is left to train on; ModelError when the base cannot be trained, the loss is no
-    longer a number, or the memory is too small; WorkspaceError when the disk is full.
+    Raises DataError when nothing is left to train on; ModelError when the base cannot be trained, the champion of
+    `former` does not fit it, the loss is no longer a number, or the memory is too small; WorkspaceError when the disk
+    is full.
     """
     with quiet_transformers():
-        course = _course(samples, base, settings, seed)
+        course = _course(samples, base, settings, seed, former)
         encoded = course.lessons
-        identity = digest_of([base.digest, settings.model_dump(mode="json"), seed, [asdict(one) for one in encoded]])
+        read = [base.digest, settings.model_dump(mode="json"), seed, [asdict(one) for one in encoded]]
+        identity = digest_of([*read, *identity_of(settings, former)])
         work = checkpoints / f"training-{identity[:SHORT]}"
         transformers.set_seed(seed)  # before the adapter's random A matrices
         network = _with_adapter(base, settings)
+        with explaining_write_errors(checkpoints), _explaining_memory(base):
+            keeper = keeper_of(network, base, settings, former, course, seed=seed, work=work)
         packed = _packs(network, base, encoded)
         trainer = PackingTrainer(
             model=network,
@@ -67,6 +75,7 @@ def train_adapter(
             data_collator=_together if packed else _one_by_one,
             callbacks=[_Curve(on_step)],
         )
+        trainer.keeper = keeper
         trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
         last, first = last_checkpoint(work)
         started = time.perf_counter()
@@ -87,19 +96,25 @@ def train_adapter(
         losses=losses,
         resumed_at=first,
         packed=packed,
+        notes=keeper.notes,
     )
 
 
 class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
     """transformers' Trainer on packed rows and losses.py; the LM head runs on completion tokens only."""
 
+    keeper = Keeper()
+
     def compute_loss(
         self, model: Any, inputs: Rows, return_outputs: bool = False, **_: Any
     ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Mean over the batch's completion tokens of what losses.py says, in nats."""
+        """Mean over the batch's completion tokens of what losses.py and keeping/ say, in nats."""
         network = self.accelerator.unwrap_model(model)
         kept = [keeping_losses(model, network, row) for row in inputs["keep"]]
+        kept += [self.keeper.replay_losses(model, network, row) for row in inputs["replay"]]
         loss = torch.cat([*kept, *(learning_losses(model, row) for row in inputs["learn"])]).mean()
+        if model.training:
+            loss = loss + self.keeper.penalty(network)
         if not torch.isfinite(loss):
             raise ModelError(DIVERGED)
         return (loss, {"loss": loss}) if return_outputs else loss
@@ -118,14 +133,15 @@ def _one_by_one(batch: Sequence[Encoded]) -> Rows:
 
 def _parts(batch: Sequence[Encoded]) -> dict[str, list[Encoded]]:
     return {
-        "learn": [one for one in batch if not one.rehearsal],
+        "learn": [one for one in batch if not one.rehearsal and not one.replayed],
         "keep": [one for one in batch if one.rehearsal],
+        "replay": [one for one in batch if one.replayed],
     }
 
 
-def _course(samples: Sequence[Sample], base: ModelFiles, settings: Training, seed: int) -> Course:
+def _course(samples: Sequence[Sample], base: ModelFiles, settings: Training, seed: int, former: Former) -> Course:
     tokenizer = transformers.AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
-    course = Course(samples, tokenizer, settings, seed)
+    course = Course(samples, tokenizer, settings, seed, kept_apart(settings, former))
     if not len(course):
         raise DataError(
             f"no sample of {len(samples)} is left to train on ({course.too_long} too long); loosen the funnel or raise "

@@ -314,3 +314,17 @@ def test_a_target_mix_is_of_categories_that_there_are_and_by_default_that_of_the
     assert quotas.planned_mix == {"offline": 1.0, "billing": 3.0}
     with pytest.raises(ConfigError, match=r"loop.yaml: `batch.target.ofline` is no category; did you mean `offline`"):
         load_loop(a_loop(tmp_path / "wrong", batch={"target": {"ofline": 1}}))
+
+
+def test_a_champion_is_kept_to_only_where_there_are_samples_to_do_it_on(tmp_path: Path) -> None:
+    none = {"share": 0}
+    both = a_loop(tmp_path, train={"keep": [{"kind": "ewc"}, {"kind": "champion_kl"}]})
+    assert [one.kind for one in load_loop(both).settings.train.keep] == ["ewc", "champion_kl"]
+    said = complaint(a_loop(tmp_path, train={"keep": {"kind": "champion_kl"}}, replay=none), ConfigError)
+    assert "`train.keep` has `champion_kl`, which keeps to the champion on replayed samples" in said
+    assert "there are never any with `replay.share: 0`; raise it or leave this out" in said
+    assert "on replayed or rehearsal samples" in complaint(
+        a_loop(tmp_path, train={"keep": {"kind": "ewc"}}, replay=none), ConfigError
+    )
+    jsonl(tmp_path / "rehearsal.jsonl", [{"prompt": "What do bees make?"}])
+    load_loop(a_loop(tmp_path, train={"keep": {"kind": "ewc"}}, replay=none, rehearsal="rehearsal.jsonl"))
