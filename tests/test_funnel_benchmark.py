@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from wheelwork.benchmarks.funnel import ARMS, Bench, Cell, arms, difference, few, figures, item_means, share
+from wheelwork.benchmarks.cells import Bench, Cell, Planned, difference, few, item_means, seed_interval, share
+from wheelwork.benchmarks.funnel import ARMS, arms, figures
 from wheelwork.core.digests import digest_of
 from wheelwork.core.evaluation.scorers import Item, Matches
 from wheelwork.core.evaluation.suites import Suite, SuiteSettings
@@ -79,4 +80,12 @@ def test_a_cell_that_is_done_is_read_and_not_done_again(tmp_path: Path) -> None:
     done = cell("raw, cut", 2, 1.0, None)
     name = f"raw-cut-2-{digest_of([one.id for one in RAW])[:16]}.json"
     (tmp_path / name).write_text(json.dumps(done._asdict()), encoding="utf-8")
-    assert bench.cell("raw, cut", 2, RAW) == done
+    assert bench.cell(Planned("raw, cut", 2, RAW)) == done
+
+
+def test_the_interval_over_seeds_is_students_of_the_paired_differences() -> None:
+    better = [cell("filtered", seed, *scores) for seed, scores in enumerate([(1.0, 1.0), (1.0, 0.0), (1.0, 0.0)])]
+    worse = [cell("raw", seed, *scores) for seed, scores in enumerate([(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])]
+    found = seed_interval(better, worse)  # 1/2, 0 and 1/2: mean 1/3, standard error 1/6, t with 2 degrees 4.3027
+    assert found == pytest.approx((1 / 3 - 4.3027 / 6, 1 / 3 + 4.3027 / 6), abs=1e-4)
+    assert seed_interval(better[:1], worse[:1]) is None
