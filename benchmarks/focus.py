@@ -33,6 +33,7 @@ from wheelwork.core.people.pseudo import pseudo_labels
 from wheelwork.core.people.traffic import Told
 from wheelwork.core.pool.versions import View
 from wheelwork.core.samples import Sample
+from wheelwork.core.training.keeping.former import Former
 from wheelwork.core.training.settings import Training
 
 from .cells import Bench, Cell, Planned, difference, item_means, opened, options, run, seed_interval, share
@@ -127,7 +128,7 @@ def _cell(
     settings = Training.model_validate(bench.settings.model_dump() | changes)
     if champion is None or not settings.measures:
         return Planned(arm, seed, samples, settings)
-    return Planned(arm, seed, samples, settings, {"champion": champion.folder}, [champion.digest])
+    return Planned(arm, seed, samples, settings, {"former": Former(champion)}, [champion.digest])
 
 
 def _champion(bench: Bench, seed: int, seeding: Sequence[Sample]) -> Adapter:

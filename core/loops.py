@@ -108,6 +108,17 @@ class LoopSettings(Setting):
         return self
 
     @model_validator(mode="after")
+    def _there_is_something_to_keep_to(self) -> "LoopSettings":
+        if self.replay.share == 0:
+            for one in self.train.keep:
+                if one.kind == "champion_kl" or not self.rehearsal:
+                    raise ValueError(
+                        f"`train.keep` has `{one.kind}`, which keeps to the champion on {one.needs} samples, and there "
+                        "are never any with `replay.share: 0`; raise it or leave this out"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _nothing_is_remembered_outside(self) -> "LoopSettings":
         # a step that is given again must find what it found: the pool has versions, a file that remembers has none
         if self.funnel.remembering:

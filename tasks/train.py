@@ -15,7 +15,7 @@ from .progress import stages
 from .steps import cached
 
 
-@task(**cached("train", version=3))
+@task(**cached("train", version=4))
 def train_lora(
     site: Site,
     kept: Artifact,
@@ -27,12 +27,14 @@ def train_lora(
     base: str,
     training: Training,
     seed: int,
-    champion: Champion | None = None,
+    champion: Champion | None,
 ) -> TrainedAdapter:
     """Train on seeds, kept and replayed samples and rehearsal; a killed training goes on from its last checkpoint.
 
-    `champion` is there where `training` measures its samples before it begins.
+    `champion` is what samples are measured with, and what the training starts from or is held to; None where the
+    settings ask for none of it.
     """
+    from ..core.training.keeping.former import Former
     from ..core.training.trainer import train_adapter  # torch and transformers load for seconds
 
     loop, store = load_loop(site.loop, excluded=left_out), ArtifactStore(site.artifacts)
@@ -41,7 +43,11 @@ def train_lora(
     for part in parts:
         samples.extend(store.samples(part))
     read = [part.digest for part in parts]
-    identity = digest_of([read, seeds, prompts, base, training.model_dump(mode="json"), seed])[:32]
+    former = Former(
+        Adapter.at(champion.folder) if champion else None, tuple(store.samples(replayed)) if replayed else ()
+    )
+    known = [champion.digest] if champion else []
+    identity = digest_of([read, seeds, prompts, base, training.model_dump(mode="json"), seed, *known])[:32]
     work = site.cache / "training" / identity
     with stages() as advance:
         trained = train_adapter(
@@ -52,7 +58,7 @@ def train_lora(
             target=work / "adapter",
             checkpoints=work,
             on_step=lambda step, steps, loss: advance("train", step / steps),
-            champion=champion.folder if champion else None,
+            former=former,
             on_measured=lambda done, of: advance("measure", done / of),
         )
     adapter = store.write_folder(work / "adapter")

@@ -8,6 +8,7 @@ from ..blocks.environment import running_services
 from ..blocks.tracking import Tracking
 from ..core.artifacts import ArtifactStore
 from ..core.digests import digest_of
+from ..core.engines.base import Adapter
 from ..core.evaluation.gate import Decision, decide
 from ..core.evaluation.scores import SuiteScores
 from ..core.generation.augment.settings import Augmentation
@@ -33,6 +34,7 @@ from ..core.rounds import (
     build_report,
     funnel_summary,
 )
+from ..core.training.keeping.former import refuse_misfit, uses_champion
 from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
 from .check import check_batch
 from .conclude import promote, publish, record_round
@@ -76,6 +78,8 @@ class Turn:
             pool=Pool(site.home, loop.name).drawn_by(round_id),
             excluded=tuple(sorted({*excluded} - turned_down_by(site.home, loop.name, round_id))),
         )
+        if (champion := self._champion_kept_to()) is not None:
+            refuse_misfit(Adapter(champion.folder, champion.digest), self._base.name, loop.settings.train)
 
     def gather(self) -> Sifted:
         """Write and sift, and write again for what the funnel dropped, until the quotas are met or all is asked."""
@@ -200,8 +204,8 @@ class Turn:
             prompts=self._loop.material.prompt_digest,
             base=self._base.digest,
             training=self._loop.settings.train,
-            champion=self._measuring_champion(),
             seed=self.round.seed,
+            champion=self._champion_of_training(),
         )
 
     def benchmark(self, candidate: TrainedAdapter) -> Results:
@@ -312,9 +316,15 @@ class Turn:
             return None
         return self._tracking.champion_before_run(self.round.run_id)
 
-    def _measuring_champion(self) -> Champion | None:
-        """The champion that samples are measured with before a training; the same as filters score with."""
-        return self._tracking.champion_before_run(self.round.run_id) if self._loop.settings.train.measures else None
+    def _champion_of_training(self) -> Champion | None:
+        """The champion that samples are measured with, and that the training starts from or is held to.
+
+        Never what this round itself promoted.
+        """
+        training = self._loop.settings.train
+        if not (uses_champion(training) or training.measures):
+            return None
+        return self._tracking.champion_before_run(self.round.run_id)
 
     def _model(self, name: str) -> ModelFiles:
         return ModelStore().get(self._loop.model_ref(name))

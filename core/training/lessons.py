@@ -1,7 +1,7 @@
 """What a training reads, in order: every epoch of it, each in another order and with other slips of the pen."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,8 @@ class Lesson:
 class Course(Dataset[Encoded]):
     """All epochs as one sequence: the same for the same seed, wherever in it a training goes on.
 
-    `difficulty` is that of each sample, where `settings.order` goes by one.
+    `difficulty` is that of each sample, where `settings.order` goes by one; `replayed` are ids of those that are kept
+    to the champion's answers.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Course(Dataset[Encoded]):
         settings: Training,
         seed: int,
         difficulty: Sequence[float] = (),
+        replayed: Collection[str] = (),
     ) -> None:
         self._tokenizer = tokenizer
         self._settings = settings
@@ -44,7 +46,8 @@ class Course(Dataset[Encoded]):
         lessons: list[Lesson] = []
         for sample, hard in zip(samples, difficulty or [MIDDLE] * len(samples), strict=True):
             encoded, too_long = encode([sample], tokenizer, settings.max_length)
-            lessons.extend(Lesson(one, sample if _takes_noise(sample) else None, hard) for one in encoded)
+            old, noisy = sample.id in replayed, sample if _takes_noise(sample) else None
+            lessons.extend(Lesson(replace(one, replayed=old), noisy, hard) for one in encoded)
             self.too_long += too_long
         self._lessons = _balanced(lessons)
         draw = random.Random(seed)
@@ -62,6 +65,10 @@ class Course(Dataset[Encoded]):
         """What one epoch holds, without noise."""
         return [lesson.encoded for lesson in self._lessons]
 
+    def encoded(self, samples: Iterable[Sample]) -> list[Encoded]:
+        """Other samples as this course would have them, without noise."""
+        return encode(samples, self._tokenizer, self._settings.max_length)[0]
+
     @property
     def tokens(self) -> int:
         """Tokens of all epochs, without noise."""
@@ -77,7 +84,7 @@ class Course(Dataset[Encoded]):
         typed = self._typed(lesson.noisy, random.Random(f"{self._seed}-{position}"))
         again, _ = encode([typed], self._tokenizer, self._settings.max_length)
         for one in again:
-            return replace(one, weight=lesson.encoded.weight)
+            return replace(one, weight=lesson.encoded.weight, replayed=lesson.encoded.replayed)
         return lesson.encoded  # a slip of the pen has made it too long
 
     def _due(self, lesson: Encoded, turn: int) -> bool:

@@ -28,12 +28,13 @@ Row = dict[str, Any]  # tensors, and the pieces of a tree
 
 @dataclass(frozen=True)
 class Encoded:
-    """One sample in tokens: what is read, what is learnt, how much it counts, and whether the base is to be kept to."""
+    """One sample in tokens: what is read, what is learnt, how much it counts, and whose answers it is to be kept to."""
 
     prompt: Tokens
     completion: Tokens
     weight: float = 1.0
     rehearsal: bool = False
+    replayed: bool = False  # kept to the champion's answers
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)

@@ -25,6 +25,7 @@ from ..parallel import cores
 from ..samples import Sample
 from ..settings import Setting
 from ..workspace import scratch_in
+from .keeping.former import Former
 from .packing import Encoded
 from .settings import Training
 from .trained import Trained
@@ -42,6 +43,7 @@ class Job(Setting):
     target: Path
     checkpoints: Path
     champion: Path | None
+    replayed: tuple[Sample, ...]
     parent: int  # who started it: without that process there is nobody to train for
 
 
@@ -84,7 +86,7 @@ def train_in_processes(
     seed: int,
     target: Path,
     checkpoints: Path,
-    champion: Path | None,
+    former: Former,
     on_step: Callable[[int, int, float], None],
 ) -> Trained:
     """As `train_adapter`, in `settings.processes` processes on `device`; none is left behind, however it ends.
@@ -99,7 +101,8 @@ def train_in_processes(
             seed=seed,
             target=target.resolve(),
             checkpoints=checkpoints.resolve(),
-            champion=champion.resolve() if champion else None,
+            champion=former.champion.folder.resolve() if former.champion else None,
+            replayed=tuple(former.replayed),
             parent=os.getpid(),
         )
         path, told = scratch / "job.json", scratch / "errors.txt"

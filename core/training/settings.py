@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from ..settings import Setting
 from .focus.emphasis import Emphasis, Measure
 from .focus.order import Order, Shuffled
+from .keeping.settings import Keep, Start, as_list, once_each
 from .presets import Preset, with_preset
 
 
@@ -45,6 +46,8 @@ class Training(Setting):
         (), description="which samples are learnt from and how much each counts, one after the other; docs/focus.md"
     )
     order: Order = Field(Shuffled(), description="in which order the samples of an epoch are read; docs/focus.md")
+    start: Start = Field("scratch", description="what training begins with: a fresh update, or the champion's")
+    keep: tuple[Keep, ...] = Field((), description="what holds the update to the champion's: ewc, champion_kl, or both")
 
     @model_validator(mode="before")
     @classmethod
@@ -83,3 +86,13 @@ class Training(Setting):
         """What of the samples is measured with a model before a training."""
         asked = [one.measures for one in self.focus]
         return set().union(*asked, set() if isinstance(self.order, Shuffled) else self.order.measures)
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, keep: Any) -> Any:
+        return as_list(keep)
+
+    @field_validator("keep")
+    @classmethod
+    def _once_each(cls, keep: tuple[Keep, ...]) -> tuple[Keep, ...]:
+        return once_each(keep)

@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -28,6 +28,8 @@ from .focus.focusing import Focused, focus
 from .focus.measuring import Heard
 from .fused import fuse
 from .hardware import choose, machine
+from .keeping.former import NOTHING_BEFORE, Former
+from .keeping.keeper import Keeper, identity_of, keeper_of, kept_apart
 from .layout import Layout, fitted, one_by_one
 from .lessons import Course
 from .losses import head_is_last, keeping_losses, learning_losses
@@ -37,7 +39,7 @@ from .settings import Training
 from .trained import Trained
 
 OnStep = Callable[[int, int, float], None]  # step, steps in all, loss
-Rows = dict[str, list[Row]]  # to `learn` from, and to `keep` to the base on
+Rows = dict[str, list[Row]]  # to `learn` from, to `keep` to the base on, and of `replay` to the champion too
 
 log = logging.getLogger(__name__)
 
@@ -51,37 +53,46 @@ def train_adapter(
     target: Path,
     checkpoints: Path,
     on_step: OnStep = lambda step, steps, loss: None,
-    champion: Path | None = None,
+    former: Former = NOTHING_BEFORE,
     on_measured: Heard = lambda done, of: None,
 ) -> Trained:
     """Train an adapter of `base` on `samples` and write it to `target`, whole or not at all.
 
     A training that was killed goes on from its last whole checkpoint. These lie in a folder of `checkpoints` that is
-    named by base, settings, seed and tokens, so another training never goes on from them; it is deleted at the end.
-    `champion` is the adapter in production, a folder of PEFT's: `settings.focus` and `settings.order` measure with it.
+    named by base, settings, seed, tokens and champion, so another training never goes on from them; it is deleted at
+    the end. `former` is what `settings.focus` and `settings.order` measure with, and what `settings.keep` holds to.
 
-    Raises DataError when nothing is left to train on; ModelError when the base cannot be trained, the loss is no
-    longer a number, or the memory is too small; ConfigError for what this machine cannot do; WorkspaceError when the
-    disk is full.
+    Raises DataError when nothing is left to train on; ModelError when the base cannot be trained, the champion of
+    `former` does not fit it, the loss is no longer a number, or the memory is too small; ConfigError for what this
+    machine cannot do; WorkspaceError when the disk is full.
     """
     hardware = choose(machine(), settings)
     with quiet_transformers():  # before the processes, so that one measures and each reads what was found
+        champion = former.champion.folder if former.champion else None
         focused = focus(samples, base, settings, seed=seed, champion=champion, folder=checkpoints, heard=on_measured)
     if settings.processes > 1 and not launched():
         return train_in_processes(
             samples, base, settings, device=hardware.device, seed=seed, target=target, checkpoints=checkpoints,
-            champion=champion, on_step=on_step,
+            former=former, on_step=on_step,
         )  # fmt: skip
     with quiet_transformers():
-        course = _course(focused, base, settings, seed)
+        course = _course(focused, base, settings, seed, kept_apart(settings, former))
         encoded = course.lessons
-        lessons = [asdict(one) for one in encoded]
-        identity = digest_of([base.digest, settings.model_dump(mode="json"), seed, focused.difficulty, lessons])
+        read = [
+            base.digest,
+            settings.model_dump(mode="json"),
+            seed,
+            focused.difficulty,
+            [asdict(one) for one in encoded],
+        ]
+        identity = digest_of([*read, *identity_of(settings, former)])
         work = checkpoints / f"training-{identity[:SHORT]}"
         arguments = _arguments(settings, len(course), work, seed, hardware.device)  # takes this process to its device
         transformers.set_seed(seed)  # before the adapter's random A matrices
         network = with_adapter(base, settings, hardware)
         fuse(network)
+        with explaining_write_errors(checkpoints), _explaining_memory(base):
+            keeper = keeper_of(network, base, settings, former, course, seed=seed, work=work)
         layout, hardware = fitted(network, hardware, max(len(one) for one in encoded), base.name)
         log.info("training %s: %s", base.name, "; ".join(hardware.notes))
         trainer = PackingTrainer(
@@ -92,6 +103,7 @@ def train_adapter(
             data_collator=partial(_rows, layout=layout, rank=arguments.process_index, processes=arguments.world_size),
             callbacks=[_Curve(on_step)],
         )
+        trainer.keeper = keeper
         trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
         last, first = last_checkpoint(work)
         started = time.perf_counter()
@@ -116,7 +128,7 @@ def train_adapter(
         resumed_at=first,
         packed=layout is not one_by_one,
         hardware=hardware.notes,
-        notes=told(settings),
+        notes=(*told(settings), *keeper.notes),
         focus=focused.record,
     )
 
@@ -144,13 +156,18 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
             self.optimizer = loraplus(self.model, self._settings)
         return super().create_optimizer(model)
 
+    keeper = Keeper()
+
     def compute_loss(
         self, model: Any, inputs: Rows, return_outputs: bool = False, **_: Any
     ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Mean over the batch's completion tokens of what losses.py says, in nats."""
+        """Mean over the batch's completion tokens of what losses.py and keeping/ say, in nats."""
         network = self.accelerator.unwrap_model(model)
         kept = [keeping_losses(model, network, row, self._head) for row in inputs["keep"]]
+        kept += [self.keeper.replay_losses(model, network, row) for row in inputs["replay"]]
         loss = torch.cat([*kept, *(learning_losses(model, row, self._head) for row in inputs["learn"])]).mean()
+        if model.training:
+            loss = loss + self.keeper.penalty(network)
         if not torch.isfinite(loss):
             raise ModelError(DIVERGED)
         return (loss, {"loss": loss}) if return_outputs else loss
@@ -162,14 +179,18 @@ DIVERGED = "the training loss is no longer a number; lower `train.learning_rate`
 def _rows(batch: Sequence[Encoded], layout: Layout, rank: int, processes: int) -> Rows:
     """This process's part of a batch."""
     part = part_of(batch, rank, processes)
-    learn, keep = [[one for one in part if one.rehearsal == rehearsal] for rehearsal in (False, True)]
-    return {"learn": layout(learn) if learn else [], "keep": layout(keep) if keep else []}
+    parts = {
+        "learn": [one for one in part if not one.rehearsal and not one.replayed],
+        "keep": [one for one in part if one.rehearsal],
+        "replay": [one for one in part if one.replayed],
+    }
+    return {name: layout(own) if own else [] for name, own in parts.items()}
 
 
-def _course(focused: Focused, base: ModelFiles, settings: Training, seed: int) -> Course:
+def _course(focused: Focused, base: ModelFiles, settings: Training, seed: int, kept_apart: Collection[str]) -> Course:
     tokenizer = transformers.AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
     samples = focused.samples
-    course = Course(samples, tokenizer, settings, seed, focused.difficulty)
+    course = Course(samples, tokenizer, settings, seed, focused.difficulty, kept_apart)
     if not len(course):
         raise DataError(
             f"no sample of {len(samples)} is left to train on ({course.too_long} too long); loosen the funnel or raise "

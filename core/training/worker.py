@@ -9,7 +9,9 @@ from pathlib import Path
 
 import psutil
 
+from ..engines.base import Adapter
 from ..errors import WheelworkError
+from .keeping.former import Former
 from .processes import Job, Said
 
 LOOK = 1.0  # seconds between two looks at whether anybody waits for us
@@ -34,7 +36,7 @@ def main(path: str) -> int:
             seed=job.seed,
             target=job.target,
             checkpoints=job.checkpoints,
-            champion=job.champion,
+            former=Former(Adapter.at(job.champion) if job.champion else None, job.replayed),
             on_step=on_step,
         )
     except WheelworkError as error:

@@ -377,3 +377,17 @@ def test_grades_that_are_asked_for_give_an_order(tmp_path: Path) -> None:
     graded = {"generate": {"controls": {"difficulty": [1, 3, 5]}}}
     loop = load_loop(a_loop(tmp_path, **graded, train={"order": {"kind": "competence", "difficulty": "grade"}}))
     assert not loop.settings.train.measures
+
+
+def test_a_champion_is_kept_to_only_where_there_are_samples_to_do_it_on(tmp_path: Path) -> None:
+    none = {"share": 0}
+    both = a_loop(tmp_path, train={"keep": [{"kind": "ewc"}, {"kind": "champion_kl"}]})
+    assert [one.kind for one in load_loop(both).settings.train.keep] == ["ewc", "champion_kl"]
+    said = complaint(a_loop(tmp_path, train={"keep": {"kind": "champion_kl"}}, replay=none), ConfigError)
+    assert "`train.keep` has `champion_kl`, which keeps to the champion on replayed samples" in said
+    assert "there are never any with `replay.share: 0`; raise it or leave this out" in said
+    assert "on replayed or rehearsal samples" in complaint(
+        a_loop(tmp_path, train={"keep": {"kind": "ewc"}}, replay=none), ConfigError
+    )
+    jsonl(tmp_path / "rehearsal.jsonl", [{"prompt": "What do bees make?"}])
+    load_loop(a_loop(tmp_path, train={"keep": {"kind": "ewc"}}, replay=none, rehearsal="rehearsal.jsonl"))

@@ -12,6 +12,7 @@ from wheelwork.core.samples import REHEARSAL, Sample
 from wheelwork.core.training.focus.emphasis import Classes, Confidence, GradientNorm, GradientOverEntropy, TopLoss
 from wheelwork.core.training.focus.focusing import Focused, focus
 from wheelwork.core.training.focus.order import Competence, EasyFirst
+from wheelwork.core.training.keeping.former import Former
 from wheelwork.core.training.settings import Training
 from wheelwork.tests.core.training.toys import TRAINING, rehearsal, sample, train
 
@@ -166,9 +167,10 @@ def test_a_killed_training_with_an_order_goes_on_to_the_same_adapter(
 
 def test_a_folder_that_is_no_champion_is_one_sentence(tiny: ModelFiles, tmp_path: Path) -> None:
     settings = TRAINING.model_copy(update={"focus": (TopLoss(),)})
+    former = Former(Adapter(tmp_path, "empty"))
     with pytest.raises(ModelError, match="not a LoRA adapter"):
-        train(tiny, tmp_path / "work", samples=samples(), settings=settings, champion=tmp_path)
-    assert np.isfinite(train(tiny, tmp_path / "work", samples=samples(), champion=tmp_path).final_loss)
+        train(tiny, tmp_path / "work", samples=samples(), settings=settings, former=former)
+    assert np.isfinite(train(tiny, tmp_path / "work", samples=samples(), former=former).final_loss)
 
 
 def test_an_entry_sees_the_weights_that_the_ones_before_it_made(tiny: ModelFiles, tmp_path: Path) -> None:
