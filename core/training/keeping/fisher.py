@@ -14,6 +14,7 @@ For one token it is exact, as a gradient is δ_i x_j. It takes out + in numbers 
 weights 0.4 MB instead of 425), and the penalty needs no matrix of the size of a layer (penalty.py).
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,7 +84,7 @@ def _cotangent(logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor
     signs = torch.randint(0, 2, p.shape, generator=generator).to(p) * 2 - 1
     root = p.sqrt()
     sent: torch.Tensor = root * signs - p * (root * signs).sum(-1, keepdim=True)
-    return (sent / len(logits) ** 0.5).to(logits.dtype)
+    return (sent / math.sqrt(len(logits))).to(logits.dtype)
 
 
 @contextmanager
