@@ -7,13 +7,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from .distilling import IDS, distilling_losses
 from .packing import completion_logits
 
 Row = dict[str, torch.Tensor]
 
 
 def learning_losses(model: Any, row: Row) -> torch.Tensor:
-    """weight × cross-entropy of each completion token (T,), in nats."""
+    """weight × cross-entropy of each completion token (T,), in nats; beside a teacher's, see distilling.py."""
+    if IDS in row:
+        return distilling_losses(model, row)
     return F.cross_entropy(completion_logits(model, row).float(), row["targets"], reduction="none") * row["weights"]
 
 

@@ -209,7 +209,7 @@ def packing_holds(model: Any, longest: int) -> bool:
     model.eval()
     try:
         with torch.no_grad():
-            expected = torch.cat([completion_logits(model, _on(model, alone(one))) for one in _in_rows(batch)])
+            expected = torch.cat([completion_logits(model, _on(model, alone(one))) for one in in_rows(batch)])
             found = completion_logits(model, _on(model, pack(batch)))
     except Exception:  # what an architecture does with arguments it does not know is its own affair
         return False
@@ -218,7 +218,7 @@ def packing_holds(model: Any, longest: int) -> bool:
     return found.shape == expected.shape and bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
 
 
-def _in_rows(batch: Sequence[Encoded]) -> list[Encoded]:
+def in_rows(batch: Sequence[Encoded]) -> list[Encoded]:
     """The samples of a batch in the order in which `pack` lays them out."""
     return [one for family in families(batch) for one in family]
 

@@ -22,6 +22,7 @@ from ..models.store import ModelFiles
 from ..samples import Sample
 from ..workspace import writing
 from .checkpoints import explaining_write_errors, last_checkpoint
+from .distilling import SoftTargets
 from .lessons import Course
 from .losses import Row, keeping_losses, learning_losses
 from .packing import Encoded, alone, pack, packing_holds
@@ -43,11 +44,13 @@ def train_adapter(
     target: Path,
     checkpoints: Path,
     on_step: OnStep = lambda step, steps, loss: None,
+    soft: SoftTargets | None = None,
 ) -> Trained:
     """Train an adapter of `base` on `samples` and write it to `target`, whole or not at all.
 
     A training that was killed goes on from its last whole checkpoint. These lie in a folder of `checkpoints` that is
     named by base, settings, seed and tokens, so another training never goes on from them; it is deleted at the end.
+    With `soft` the samples are learnt from what a teacher thought of them; see distilling.py.
 
     Raises DataError when nothing is left to train on; ModelError when the base cannot be trained, the loss is no
     longer a number, or the memory is too small; WorkspaceError when the disk is full.
@@ -55,16 +58,18 @@ def train_adapter(
     with quiet_transformers():
         course = _course(samples, base, settings, seed)
         encoded = course.lessons
-        identity = digest_of([base.digest, settings.model_dump(mode="json"), seed, [asdict(one) for one in encoded]])
+        told = [asdict(one) for one in encoded] + ([soft.digest] if soft else [])
+        identity = digest_of([base.digest, settings.model_dump(mode="json"), seed, told])
         work = checkpoints / f"training-{identity[:SHORT]}"
         transformers.set_seed(seed)  # before the adapter's random A matrices
         network = _with_adapter(base, settings)
         packed = _packs(network, base, encoded)
+        collate = _together if packed else _one_by_one
         trainer = PackingTrainer(
             model=network,
             args=_arguments(settings, len(course), work, seed),
             train_dataset=course,
-            data_collator=_together if packed else _one_by_one,
+            data_collator=soft.collating(collate) if soft else collate,
             callbacks=[_Curve(on_step)],
         )
         trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
