@@ -9,7 +9,7 @@ from ..engines.base import Adapter
 from ..engines.transformers import with_adapters
 from ..errors import ConfigError, ModelError
 from ..models.pretrained import loading
-from ..models.progress import Progress, silent
+from ..models.progress import Progress, quiet_transformers, silent
 from ..models.store import ModelFiles
 from ..training.checkpoints import explaining_write_errors
 
@@ -65,7 +65,7 @@ def write_merged(merged: Merged, base: ModelFiles, folder: Path, dtype: Dtype) -
     import torch
 
     wanted = merged.dtype or torch.float32 if dtype == "auto" else getattr(torch, dtype)
-    with explaining_write_errors(folder):
+    with explaining_write_errors(folder), quiet_transformers():
         merged.network.to(wanted)
         merged.network.config.dtype = wanted
         merged.network.config._name_or_path = base.name  # else the folder of this machine
