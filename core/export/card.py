@@ -24,7 +24,7 @@ class Source:
 
     loop: Loop
     ref: str
-    """What the user calls the loop in commands."""
+    """What the card calls the loop in commands: a whole path would say too much of the machine."""
     base: ModelFiles
     adapter: Adapter
     version: str
@@ -39,8 +39,10 @@ class Source:
         return f"{self.loop.name}-v{self.version}"
 
 
-def card(source: Source, format: Format, files: list[str], check: Agreement | str, notes: list[str]) -> str:
-    """The README of an export; `check` is what the comparison found, or why there was none."""
+def card(
+    source: Source, format: Format, options: str, files: list[str], check: Agreement | str, notes: list[str]
+) -> str:
+    """The README of an export, which was asked for with `options`; `check` is what was found, or why nothing was."""
     loop, base = source.loop, source.base
     head = yaml.safe_dump(_head(source, format), sort_keys=False, allow_unicode=True, width=200)
     listed = "\n".join(f"- `{file}`" for file in files)
@@ -78,7 +80,7 @@ Task `{loop.settings.task.kind}`: {loop.settings.task.instruction}
 ## Made again
 
 ```
-{_commands(source, format)}
+{_commands(source, format, options)}
 ```
 """
 
@@ -121,9 +123,9 @@ def _agreement(check: Agreement | str) -> str:
     )
 
 
-def _commands(source: Source, format: Format) -> str:
+def _commands(source: Source, format: Format, options: str) -> str:
     ref = shlex.quote(source.ref)
     lines = []
     if source.report is not None and source.asked is not None:
         lines.append(f"wheelwork improve {ref} --samples {source.asked} --seed {source.report.seed}")
-    return "\n".join([*lines, f"wheelwork export {ref} --version {source.version} --format {format}"])
+    return "\n".join([*lines, f"wheelwork export {ref} --version {source.version} --format {format}{options}"])

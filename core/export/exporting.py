@@ -46,6 +46,13 @@ class Wanted:
     force: bool = False
 
     @property
+    def options(self) -> str:
+        """What a command says beside the format to get the same."""
+        if self.format in ("gguf", "ollama"):
+            return f" --quantize {self.kind}"
+        return f" --dtype {self.dtype}" if self.format == "merged" else ""
+
+    @property
     def bar(self) -> float:
         return COARSE_BAR if self.format in ("gguf", "ollama") and self.kind in COARSE else BAR
 
@@ -76,7 +83,8 @@ def export(source: Source, wanted: Wanted, out: Path, cache: Path, progress: Pro
         notes = _write(source, wanted, folder, progress)
         found, why = _compared(source, wanted, folder, cache, progress, notes)
         files = sorted(path.name for path in folder.iterdir())
-        (folder / "README.md").write_text(card(source, wanted.format, files, found or why, notes), encoding="utf-8")
+        text = card(source, wanted.format, wanted.options, files, found or why, notes)
+        (folder / "README.md").write_text(text, encoding="utf-8")
         (folder / MARK).write_text(_facts(source, wanted, found), encoding="utf-8")
         sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     return Exported(out, sizes, found, tuple(notes))

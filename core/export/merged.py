@@ -47,7 +47,8 @@ def merge(base: ModelFiles, adapter: Adapter, progress: Progress = silent) -> Me
             "changed alone in a merged model; serve the adapter beside its base, with --format peft"
         )
     progress("merging", 1, 2)
-    adapted = with_adapters(network, [adapter])
+    with quiet_transformers():
+        adapted = with_adapters(network, [adapter])
     try:
         network = adapted.merge_and_unload(safe_merge=True)
     except (RuntimeError, ValueError, TypeError) as error:

@@ -12,7 +12,7 @@ from ..chat.messages import ChatRequest
 from ..errors import DataError, ModelError
 from ..loops import Loop
 from ..models.pretrained import loading
-from ..models.progress import Progress, silent
+from ..models.progress import Progress, quiet_transformers, silent
 from ..models.store import ModelFiles
 from ..samples import Message, Sample
 from ..settings import Setting
@@ -162,7 +162,8 @@ def _soft(
             teacher.model.folder, dtype="float32", local_files_only=True
         )
     if teacher.adapter is not None:
-        network = with_adapters(network, [teacher.adapter])
+        with quiet_transformers():
+            network = with_adapters(network, [teacher.adapter])
     lessons = []
     for sample in samples:
         # a sample that is too long for one of them is left out by the training as well

@@ -15,7 +15,7 @@ from ..engines.gguf_lora import INEXPRESSIBLE
 from ..engines.transformers import slot, with_adapters
 from ..errors import ConfigError, ModelError
 from ..models.pretrained import loading
-from ..models.progress import Progress, silent
+from ..models.progress import Progress, quiet_transformers, silent
 from ..models.store import ModelFiles
 from ..text import nearest
 from ..training.checkpoints import explaining_write_errors
@@ -85,10 +85,11 @@ def merge_adapters(
         network: Any = transformers.AutoModelForCausalLM.from_pretrained(
             base.folder, dtype="float32", local_files_only=True
         )
-    network = with_adapters(network, adapters)
+    with quiet_transformers():
+        network = with_adapters(network, adapters)
     progress("merging adapters", 1, 3)
     pruning = {} if recipe.method in ("linear", "cat") else {"density": recipe.density}
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
         torch.manual_seed(recipe.seed)
         network.base_model.add_weighted_adapter(
             [slot(number) for number in range(len(adapters))], weights, "merged",
