@@ -97,7 +97,8 @@ def find_source(ref: str, version: str | None, alias: str | None, progress: "Pro
         )
     adapter = Adapter.at(found.adapter.folder)
     asked = int(found.asked) if found.asked else None
-    return Source(loop, ref, base, adapter, found.adapter.version, found.verdict, _report(found.report), asked=asked)
+    named = loop.folder.name
+    return Source(loop, named, base, adapter, found.adapter.version, found.verdict, _report(found.report), asked=asked)
 
 
 def _report(text: str | None) -> "Report | None":

@@ -192,13 +192,14 @@ class Tracking:
             version = self._by_alias(which) if which in (CANDIDATE, CHAMPION) else self._by_number(which)
             if version is None:
                 return None
-            run = self._client.get_run(version.run_id)
+            run_id = str(version.run_id)
+            run = self._client.get_run(run_id)
             return Release(
                 self._fetched(version),
                 base=version.tags.get("base_digest", ""),
                 verdict=version.tags.get("verdict", ""),
                 asked=run.data.params.get("samples"),
-                report=self._text_of(version.run_id, "report.json"),
+                report=self._text_of(run_id, "report.json"),
             )
 
     def _text_of(self, run_id: str, name: str) -> str | None:

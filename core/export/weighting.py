@@ -135,7 +135,8 @@ def _save(network: Any, base: ModelFiles, target: Path) -> None:
     """PEFT saves an adapter of another name than `default` into a folder of that name."""
     with explaining_write_errors(target.parent), writing(target) as folder:
         scratch = folder.with_name("saved")
-        network.save_pretrained(scratch, selected_adapters=["merged"])
+        # embeddings are not asked about, or PEFT would look the base up on the Hub
+        network.save_pretrained(scratch, selected_adapters=["merged"], save_embedding_layers=False)
         shutil.move(scratch / "merged", folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's unfilled model card
         path = folder / "adapter_config.json"
