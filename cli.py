@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .cli_adapters import adapters_app, distill
 from .cli_calibrate import calibrate
+from .cli_export import export
 from .cli_filter import filter_
 from .cli_generate import generate
 from .cli_merge import merge
@@ -34,6 +36,7 @@ models_app = typer.Typer(help="The model store: what is there, fetch it, where i
 app.add_typer(models_app, name="models")
 app.add_typer(pool_app, name="pool")
 app.add_typer(review_app, name="review")
+app.add_typer(adapters_app, name="adapters")
 console = Console(stderr=True, highlight=False)
 
 Samples = Annotated[int | None, typer.Option(min=0, help="How many samples to ask the teacher for.")]
@@ -68,6 +71,8 @@ app.command()(generate)
 app.command("filter")(filter_)
 app.command()(calibrate)
 app.command()(merge)
+app.command()(export)
+app.command()(distill)
 
 
 @app.command()

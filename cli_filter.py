@@ -72,7 +72,7 @@ def filter_(
     if picture is not None:
         check_ending(picture)
     processes = processes_for(source, workers)
-    with _clearing_up(), watching() as progress:
+    with clearing_up(), watching() as progress:
         compared = _comparison(check, config)
         context = _context(funnel, source, seeds, holdout or [], pool or [], encoder, progress)
         embed = _embed(context, encoder, progress) if compared else ""  # a mistake in it is told before a row is read
@@ -90,7 +90,7 @@ def filter_(
             numbers=compared.numbers if compared else (),
         )
     with (
-        _clearing_up("the rows are written, and were not compared; the same command starts anew"),
+        clearing_up("the rows are written, and were not compared; the same command starts anew"),
         watching() as progress,
     ):
         checked = compared and compared.finish(embed)
@@ -239,7 +239,7 @@ def _models(funnel: "Funnel", source: Path, encoder: str, encode: "Encode | None
 
 
 @contextmanager
-def _clearing_up(left: str = "nothing was written, and the same command starts anew") -> Iterator[None]:
+def clearing_up(left: str = "nothing was written, and the same command starts anew") -> Iterator[None]:
     """Let Ctrl-C clear away what is under way, and say what is left."""
     for sent in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sent, signal.default_int_handler)

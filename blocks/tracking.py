@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
@@ -20,6 +20,16 @@ from ..core.rounds import Champion
 
 LONGEST_PARAMETER = 6000  # MLflow cuts silently beyond
 CANDIDATE, CHAMPION = "candidate", "champion"
+
+
+class Release(NamedTuple):
+    """An adapter in the registry, and what of its round is told with it."""
+
+    adapter: Champion
+    base: str  # digest of the model that it is an update of
+    verdict: str
+    asked: str | None  # samples that its round asked for, as MLflow keeps parameters
+    report: str | None  # JSON
 
 
 class Tracking:
@@ -175,6 +185,37 @@ class Tracking:
             if version is None or version.run_id != run_id:
                 return None if version is None else self._fetched(version)
         return self.champion_before(str(version.version))
+
+    def release(self, which: str) -> "Release | None":
+        """What the registry knows of the adapter behind an alias or a version number; None where there is none."""
+        with explained():
+            version = self._by_alias(which) if which in (CANDIDATE, CHAMPION) else self._by_number(which)
+            if version is None:
+                return None
+            run_id = str(version.run_id)
+            run = self._client.get_run(run_id)
+            return Release(
+                self._fetched(version),
+                base=version.tags.get("base_digest", ""),
+                verdict=version.tags.get("verdict", ""),
+                asked=run.data.params.get("samples"),
+                report=self._text_of(run_id, "report.json"),
+            )
+
+    def _text_of(self, run_id: str, name: str) -> str | None:
+        """An artifact of a run as text; None where a round was killed before it wrote it."""
+        if not any(file.path == name for file in self._client.list_artifacts(run_id)):
+            return None
+        uri = self._client.get_run(run_id).info.artifact_uri
+        return download(f"{uri}/{name}", str(self._client.tracking_uri)).read_text(encoding="utf-8")
+
+    def _by_number(self, version: str) -> ModelVersion | None:
+        try:
+            return self._client.get_model_version(self.loop, version)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
 
     def _fetched(self, version: ModelVersion) -> Champion:
         path = download(f"models:/{self.loop}/{version.version}", str(self._client.tracking_uri))

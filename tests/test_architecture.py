@@ -23,6 +23,8 @@ LAYERS = (
     "cli_pool",
     "cli_label",
     "cli_review",
+    "cli_export",
+    "cli_adapters",
     "cli",
     "__main__",
 )  # each may import those before it

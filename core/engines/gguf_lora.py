@@ -54,7 +54,7 @@ def export_lora(adapter: Adapter, base_gguf: Path, target: Path) -> Path:
     """
     import gguf
 
-    config = _config(adapter.folder)
+    config = check_expressible(adapter)
     base = gguf.GGUFReader(base_gguf)
     architecture = str(base.fields["general.architecture"].contents())
     if architecture not in ROWS_INTERLEAVED | ROWS_AS_THEY_ARE:
@@ -62,10 +62,9 @@ def export_lora(adapter: Adapter, base_gguf: Path, target: Path) -> Path:
             f"{base_gguf}: adapters of the architecture `{architecture}` cannot be converted for llama.cpp; "
             "set `engine: {kind: transformers}`"
         )
-    tensors = _named(adapter.folder, _tensor_names(gguf, base, architecture))
+    tensors = _named(adapter.folder, tensor_names(base, architecture))
     _check_shapes(tensors, base, adapter.folder)
-    if architecture in ROWS_INTERLEAVED:
-        _interleave_rotary(tensors, base, architecture)
+    _interleave_rotary(tensors, base, architecture)
 
     with writing(target) as temporary:
         writer = gguf.GGUFWriter(str(temporary), architecture)
@@ -88,8 +87,9 @@ def interleave(rows: Array, heads: int) -> Array:
     return halves.swapaxes(1, 2).reshape(rows.shape)
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    """The adapter's configuration, if llama.cpp can do what it says."""
+def check_expressible(adapter: Adapter) -> dict[str, Any]:
+    """The adapter's configuration. Raises ModelError where it says what llama.cpp cannot do."""
+    folder = adapter.folder
     path = folder / "adapter_config.json"
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -157,17 +157,30 @@ def _check_shapes(tensors: Tensors, base: Any, folder: Path) -> None:
 
 def _interleave_rotary(tensors: Tensors, base: Any, architecture: str) -> None:
     """Put the rows of B where llama.cpp keeps those of the base's q and k; columns, and so A, stay."""
-    heads = int(base.fields[f"{architecture}.attention.head_count"].contents())
-    heads_kv = base.fields.get(f"{architecture}.attention.head_count_kv")
-    groups = {"attn_q.weight": heads, "attn_k.weight": int(heads_kv.contents()) if heads_kv else heads}
+    heads = interleaved_heads(base, architecture)
     for (name, side), (key, weight) in tensors.items():
-        count = groups.get(name.split(".", 2)[-1])
+        count = heads.get(name.split(".", 2)[-1])
         if side == "B" and count:
             tensors[name, side] = (key, interleave(weight, count))
 
 
-def _tensor_names(gguf: Any, base: Any, architecture: str) -> Any:
+def interleaved_heads(base: Any, architecture: str) -> dict[str, int]:
+    """Heads of the tensors of a block whose rows llama.cpp interleaves; none where rows stay as they are."""
+    if architecture not in ROWS_INTERLEAVED:
+        return {}
+    heads = int(base.fields[f"{architecture}.attention.head_count"].contents())
+    for_keys = base.fields.get(f"{architecture}.attention.head_count_kv")
+    return {"attn_q.weight": heads, "attn_k.weight": int(for_keys.contents()) if for_keys else heads}
+
+
+def tensor_names(base: Any, architecture: str) -> Any:
     """gguf's map from the names of transformers to those of llama.cpp."""
-    blocks = int(base.fields[f"{architecture}.block_count"].contents())
+    return names_of(architecture, int(base.fields[f"{architecture}.block_count"].contents()))
+
+
+def names_of(architecture: str, blocks: int) -> Any:
+    """The same for a model of that many blocks."""
+    import gguf
+
     numbers = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}
     return gguf.get_tensor_name_map(numbers[architecture], blocks)

@@ -92,9 +92,9 @@ class LlamaCppEngine:
         self._model = model
         self._adapters = adapters
         self.api_key = secrets.token_urlsafe(24)
-        binding = _binding()
+        library = binding()
         try:
-            self._server: Any = binding.Server(self._parameters(binding, converted))
+            self._server: Any = library.Server(self._parameters(library, converted))
         except Exception as error:  # the binding raises a bare RuntimeError that does not say why
             adapters_too = f" with the adapters {', '.join(converted)}" if converted else ""
             raise ModelError(
@@ -161,7 +161,7 @@ class LlamaCppEngine:
         return parameters
 
 
-def _binding() -> Any:
+def binding() -> Any:
     """The module `xllamacpp`; it wants the OpenMP library, which a bare Debian lacks and torch brings along."""
     try:
         import xllamacpp

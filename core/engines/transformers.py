@@ -77,7 +77,7 @@ class TransformersEngine:
                 network.generation_config = transformers.GenerationConfig(
                     eos_token_id=self._ends, pad_token_id=self._ends[0]
                 )
-                network = _with_adapters(network, list(adapters.values()))
+                network = with_adapters(network, list(adapters.values()))
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(f"{model.folder}: transformers cannot load this model ({reason[:160]})") from error
@@ -150,7 +150,7 @@ class TransformersEngine:
             self._network.base_model.disable_adapter_layers()
         else:
             self._network.base_model.enable_adapter_layers()
-            self._network.set_adapter(_slot(list(self._adapters).index(adapter)))
+            self._network.set_adapter(slot(list(self._adapters).index(adapter)))
 
 
 class _TransformersChat:
@@ -211,15 +211,15 @@ def _end_tokens(tokenizer: Any, network: Any) -> list[int]:
     return known
 
 
-def _with_adapters(network: Any, adapters: Sequence[Adapter]) -> Any:
+def with_adapters(network: Any, adapters: Sequence[Adapter]) -> Any:
     from peft import PeftModel
 
     for number, adapter in enumerate(adapters):
-        folder, slot = str(adapter.folder), _slot(number)
+        folder, name = str(adapter.folder), slot(number)
         try:
             if number == 0:
-                network = PeftModel.from_pretrained(network, folder, adapter_name=slot)
-            loaded = network.load_adapter(folder, adapter_name=slot)
+                network = PeftModel.from_pretrained(network, folder, adapter_name=name)
+            loaded = network.load_adapter(folder, adapter_name=name)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(f"{folder}: this adapter does not fit the model ({reason[:160]})") from error
@@ -228,5 +228,5 @@ def _with_adapters(network: Any, adapters: Sequence[Adapter]) -> Any:
     return network
 
 
-def _slot(number: int) -> str:
+def slot(number: int) -> str:
     return f"adapter_{number}"  # torch refuses dots, which versioned names have

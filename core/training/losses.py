@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
+from .distilling import IDS, distilling_losses
 from .packing import Row, completion_logits
 
 Logits = Callable[[slice], torch.Tensor]  # of some of the completion tokens of a row
@@ -20,13 +21,15 @@ NUMBERS = 2**25  # that the output layer makes at once: 128 MiB in float32
 
 
 def learning_losses(model: Any, row: Row, head: Any = None) -> torch.Tensor:
-    """weight × cross-entropy of each completion token (T,), in nats.
+    """weight × cross-entropy of each completion token (T,), in nats; beside a teacher's, see distilling.py.
 
     `head` is the output layer where `head_is_last`; it then runs on some tokens at a time.
     """
     logits, targets = _logits(model, row, head), row["targets"]
 
     def losses(part: slice) -> torch.Tensor:
+        if IDS in row:
+            return distilling_losses(logits(part).float(), row, part)
         return F.cross_entropy(logits(part).float(), targets[part], reduction="none")
 
     weighted: torch.Tensor = _in_parts(losses, len(targets), head) * row["weights"]

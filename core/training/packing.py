@@ -24,6 +24,7 @@ from ..samples import REHEARSAL, Sample
 from .tree import Tokens, Tree
 
 Row = dict[str, Any]  # tensors, and the pieces of a tree
+BESIDE = ("targets", "weights", "teacher_ids", "teacher_logs", "teacher_settings")  # of a row, and not for the model
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def alone(one: Encoded) -> Row:
 
 def completion_logits(model: Any, row: Row) -> torch.Tensor:
     """Logits (T, vocabulary) that predict the completion tokens of a row of `pack` or `alone`."""
-    inputs = {name: value for name, value in row.items() if name not in ("targets", "weights")}
+    inputs = {name: value for name, value in row.items() if name not in BESIDE}
     logits: torch.Tensor = model(**inputs, use_cache=False).logits[0]
     return logits if "logits_to_keep" in row else logits[-len(row["targets"]) :]
 

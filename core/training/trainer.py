@@ -17,13 +17,14 @@ import transformers
 from torch.utils.data import DataLoader
 
 from ..digests import SHORT, digest_of
-from ..errors import DataError, ModelError
+from ..errors import ConfigError, DataError, ModelError
 from ..models.progress import quiet_transformers
 from ..models.store import ModelFiles
 from ..samples import Sample
 from ..workspace import writing
 from .adapter import loraplus, told, with_adapter
 from .checkpoints import explaining_write_errors, last_checkpoint
+from .distilling import SoftTargets
 from .focus.focusing import Focused, focus
 from .focus.measuring import Heard
 from .fused import fuse
@@ -55,12 +56,14 @@ def train_adapter(
     on_step: OnStep = lambda step, steps, loss: None,
     former: Former = NOTHING_BEFORE,
     on_measured: Heard = lambda done, of: None,
+    soft: SoftTargets | None = None,
 ) -> Trained:
     """Train an adapter of `base` on `samples` and write it to `target`, whole or not at all.
 
     A training that was killed goes on from its last whole checkpoint. These lie in a folder of `checkpoints` that is
     named by base, settings, seed, tokens and champion, so another training never goes on from them; it is deleted at
     the end. `former` is what `settings.focus` and `settings.order` measure with, and what `settings.keep` holds to.
+    With `soft` the samples are learnt from what a teacher thought of them; see distilling.py.
 
     Raises DataError when nothing is left to train on; ModelError when the base cannot be trained, the champion of
     `former` does not fit it, the loss is no longer a number, or the memory is too small; ConfigError for what this
@@ -70,6 +73,8 @@ def train_adapter(
     with quiet_transformers():  # before the processes, so that one measures and each reads what was found
         champion = former.champion.folder if former.champion else None
         focused = focus(samples, base, settings, seed=seed, champion=champion, folder=checkpoints, heard=on_measured)
+    if settings.processes > 1 and soft:
+        raise ConfigError("a student that learns a teacher's logits trains in one process; set `train.processes: 1`")
     if settings.processes > 1 and not launched():
         return train_in_processes(
             samples, base, settings, device=hardware.device, seed=seed, target=target, checkpoints=checkpoints,
@@ -84,6 +89,7 @@ def train_adapter(
             seed,
             focused.difficulty,
             [asdict(one) for one in encoded],
+            *([soft.digest] if soft else []),
         ]
         identity = digest_of([*read, *identity_of(settings, former)])
         work = checkpoints / f"training-{identity[:SHORT]}"
@@ -95,12 +101,13 @@ def train_adapter(
             keeper = keeper_of(network, base, settings, former, course, seed=seed, work=work)
         layout, hardware = fitted(network, hardware, max(len(one) for one in encoded), base.name)
         log.info("training %s: %s", base.name, "; ".join(hardware.notes))
+        collate = partial(_rows, layout=layout, rank=arguments.process_index, processes=arguments.world_size)
         trainer = PackingTrainer(
             settings,
             model=network,
             args=arguments,
             train_dataset=course,
-            data_collator=partial(_rows, layout=layout, rank=arguments.process_index, processes=arguments.world_size),
+            data_collator=soft.collating(collate) if soft else collate,
             callbacks=[_Curve(on_step)],
         )
         trainer.keeper = keeper

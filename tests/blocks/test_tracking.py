@@ -226,6 +226,23 @@ def test_the_champion_before_a_run_is_never_its_own(tracking: Tracking, adapter:
         assert found is not None and found.version == version
 
 
+def test_what_is_known_of_an_adapter_is_found_by_alias_and_by_number(tracking: Tracking, adapter: Path) -> None:
+    assert tracking.release("champion") is None and tracking.release("1") is None  # nothing is registered yet
+    run = tracking.open_run("0000-abc", {})
+    one, two = (tracking.register(run, adapter, digest, {"base_digest": "b"}) for digest in ("one", "two"))
+    tracking.tag_version(one, {"verdict": "promoted"})
+    tracking.point(CANDIDATE, two)
+    tracking.log(run, params={"samples": 90})
+    assert tracking.release(CHAMPION) is None
+    found = tracking.release(one)
+    assert found is not None and found.report is None  # its round was killed before it wrote one
+    assert (found.adapter.digest, found.base, found.verdict, found.asked) == ("one", "b", "promoted", "90")
+    tracking.log_text(run, "{}", "report.json")
+    candidate = tracking.release(CANDIDATE)
+    assert candidate is not None and (candidate.adapter.version, candidate.report) == (two, "{}")
+    assert tracking.release("99") is None and tracking.release("newest") is None
+
+
 # when MLflow does not do as asked
 
 

@@ -434,3 +434,38 @@ def test_nothing_half_written_stays(disturbed: Disturbed) -> None:
     scratch = Path(store.root) / ".tmp"
     assert not [path for path in scratch.rglob("*") if path.is_file()]
     assert not list((disturbed.home.command.home / "cache" / "training").rglob("checkpoint-*"))
+
+
+# what is made of the champion
+
+
+def test_the_champion_becomes_a_file_that_answers_as_it_does(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    command, out = undisturbed.home.command, tmp_path / "out"
+    ran = command.run(
+        "export", str(undisturbed.home.loop), "--format", "ollama", "--quantize", "f16", "--version", "1",
+        "--out", str(out), "--check", "8",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    facts = json.loads((out / "export.json").read_text(encoding="utf-8"))
+    assert facts["agreement"]["asked"] == 8 and facts["agreement"]["exact"] > 0.7
+    assert facts["adapter"] == undisturbed.first[1]["adapter"]["digest"]
+    assert {"tiny-v1-f16.gguf", "Modelfile", "README.md"} <= {path.name for path in out.iterdir()}
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "| holdout | target | 48 |" in card and "--samples 90 --seed 0" in card
+    assert "first difference" in ran.out or f"{1:.1%}" in ran.out
+    again = command.run("export", str(undisturbed.home.loop), "--format", "peft", "--out", str(out))
+    assert again.code == 2 and "--force to replace it" in again.sentence
+
+
+def test_versions_are_merged_and_a_student_learns_from_one(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    command, loop = undisturbed.home.command, str(undisturbed.home.loop)
+    both = tmp_path / "both"
+    ran = command.run("adapters", "merge", f"{loop}@1", f"{loop}@2", "--method", "ties", "--out", str(both))
+    assert ran.code == 0, ran.err
+    assert json.loads((both / "adapter_config.json").read_text(encoding="utf-8"))["r"] == 16
+    ran = command.run(
+        "distill", loop, "--student", str(undisturbed.home.loop / "tiny.gguf"), "--out", str(tmp_path / "student"),
+        "--kind", "logits", "--samples", "24",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert "student now" in ran.out and (tmp_path / "student" / "adapter_model.safetensors").is_file()
