@@ -72,7 +72,7 @@ def estimate(
     with as_champion(network, champion), _listening(layers_of(network), sums):
         for at, one in enumerate(rows, 1):
             logits = completion_logits(network, {key: value.to(network.device) for key, value in alone(one).items()})
-            logits.backward(_cotangent(logits.detach(), generator))
+            logits.backward(_cotangent(logits.detach(), generator))  # type: ignore[no-untyped-call]
             on_row(at)
     return _normalised(sums)
 
@@ -82,7 +82,7 @@ def _cotangent(logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor
     p = logits.float().softmax(-1)
     signs = torch.randint(0, 2, p.shape, generator=generator).to(p) * 2 - 1
     root = p.sqrt()
-    sent = root * signs - p * (root * signs).sum(-1, keepdim=True)
+    sent: torch.Tensor = root * signs - p * (root * signs).sum(-1, keepdim=True)
     return (sent / len(logits) ** 0.5).to(logits.dtype)
 
 
@@ -95,7 +95,7 @@ def _listening(layers: Layers, sums: Mapping[str, _Sums]) -> Iterator[None]:
             read = inputs[0].detach()
             if not output.requires_grad:  # every weight is frozen, so gradients begin at the first layers' outputs
                 output.requires_grad_()
-            output.register_hook(lambda sent: sums[name].add(read, sent))
+            output.register_hook(lambda sent: sums[name].add(read, sent))  # type: ignore[no-untyped-call]
             return output
 
         return forward

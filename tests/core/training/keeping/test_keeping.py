@@ -24,7 +24,9 @@ from wheelwork.tests.core.training.toys import TRAINING, sample, samples, train
 
 OLD = [sample(f"the router number {n}", "wifi") for n in range(6)]
 NEW = [sample(f"the invoice number {n}", "bill") for n in range(6)]
-ON = TRAINING.model_copy(update={"start": "champion", "epochs": 4, "dropout": 0.0, "noise": 0.0})
+ON = TRAINING.model_copy(
+    update={"start": "champion", "epochs": 20, "dropout": 0.0, "noise": 0.0, "checkpoint_steps": 100}
+)
 
 KILLED = """
 import os, signal, sys
@@ -47,7 +49,7 @@ train(base, Path(work), settings=keeping(Ewc(), ChampionKl()), samples=[*NEW, *O
 
 
 def keeping(*keep: Any, **update: Any) -> Training:
-    return ON.model_copy(update={"keep": keep, "dropout": 0.1, **update})
+    return ON.model_copy(update={"keep": keep, "epochs": 2, "dropout": 0.1, "checkpoint_steps": 2, **update})
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +80,10 @@ def second_round(base: ModelFiles, folder: Path, champion: Adapter, *keep: Any, 
 def test_it_forgets_less_with_each_remedy_and_still_learns(tiny: ModelFiles, champion: Adapter, tmp_path: Path) -> None:
     first = loss_on(OLD, tiny, champion)
     plain = second_round(tiny, tmp_path / "plain", champion)
-    held = second_round(tiny, tmp_path / "ewc", champion, Ewc(strength=10.0))
+    held = second_round(tiny, tmp_path / "ewc", champion, Ewc(strength=1.0))
     near = second_round(tiny, tmp_path / "kl", champion, ChampionKl(), also=OLD[:1])
     forgotten = [loss_on(OLD, tiny, one) - first for one in (plain, held, near)]
-    assert forgotten[0] > 1.0
+    assert forgotten[0] > 0.7
     assert forgotten[1] < 0.5 * forgotten[0] and forgotten[2] < 0.5 * forgotten[0]
     unlearnt = loss_on(NEW, tiny, champion)
     assert all(loss_on(NEW, tiny, one) < 0.5 * unlearnt for one in (held, near))
@@ -90,7 +92,7 @@ def test_it_forgets_less_with_each_remedy_and_still_learns(tiny: ModelFiles, cha
 def test_a_stronger_ewc_stays_nearer(tiny: ModelFiles, champion: Adapter, tmp_path: Path) -> None:
     losses = [
         loss_on(OLD, tiny, second_round(tiny, tmp_path / f"{strength}", champion, Ewc(strength=strength)))
-        for strength in (0.01, 1.0, 100.0)
+        for strength in (0.1, 1.0, 10.0)
     ]
     assert losses == sorted(losses, reverse=True) and losses[0] > losses[-1] + 0.5
 
