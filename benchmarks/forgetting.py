@@ -140,6 +140,7 @@ class Chain:
         )
         trained = self._bench.train(planned, self._adapter(number))
         scores = self._bench.answers(Adapter.at(self._adapter(number)))
+        shutil.rmtree(self._bench.work / "adapters", ignore_errors=True)  # as the engine wants them, 20 MB each
         seconds = time.perf_counter() - started
         cell = Cell(self._remedy.name, self._given.seed, len(samples), len(trained.losses), seconds, scores)
         write_text(self._path(number), json.dumps(cell._asdict()))
