@@ -9,8 +9,11 @@ from ..core.digests import digest_of
 from ..core.engines.base import Adapter
 from ..core.loops import load_loop
 from ..core.models.store import ModelStore
-from ..core.rounds import Site, TrainedAdapter
+from ..core.rounds import Champion, Site, TrainedAdapter
+from ..core.training.control.step import Step
 from ..core.training.settings import Training
+from ..core.training.watched import learn
+from .live import shown_live
 from .progress import progress
 from .steps import cached
 
@@ -27,27 +30,39 @@ def train_lora(
     base: str,
     training: Training,
     seed: int,
+    champion: Champion | None = None,
+    about: str = "",
 ) -> TrainedAdapter:
-    """Train on seeds, kept and replayed samples and rehearsal; a killed training goes on from its last checkpoint."""
-    from ..core.training.trainer import train_adapter  # torch and transformers load for seconds
+    """Train on seeds, kept and replayed samples and rehearsal; a killed training goes on from its last checkpoint.
 
+    It goes on from the adapter of `champion`, where the loop says so. `about` is the run in MLflow that shows the
+    curves while it trains; without one nothing is shown.
+    """
     loop, store = load_loop(site.loop, excluded=left_out), ArtifactStore(site.artifacts)
     samples = loop.material.seed_samples()
     parts = [part for part in (kept, replayed, rehearsal) if part is not None]
     for part in parts:
         samples.extend(store.samples(part))
     read = [part.digest for part in parts]
-    identity = digest_of([read, seeds, prompts, base, training.model_dump(mode="json"), seed])[:32]
+    identity = digest_of(
+        [read, seeds, prompts, base, training.model_dump(mode="json"), seed, champion and champion.digest]
+    )[:32]
     work = site.cache / "training" / identity
-    with progress("train", 1) as advance:
-        trained = train_adapter(
+    with progress("train", 1) as advance, shown_live(loop.name, site.home, about) as show:
+
+        def heard(step: Step) -> None:
+            show(step)
+            advance(step.step / step.steps, step.said())
+
+        trained = learn(
             samples,
             ModelStore().get(loop.model_ref(loop.settings.model)),
             training,
             seed=seed,
             target=work / "adapter",
             checkpoints=work,
-            on_step=lambda step, steps, loss: advance(step / steps),
+            start=champion.folder if champion else None,
+            on_step=heard,
         )
     adapter = store.write_folder(work / "adapter")
     digest = Adapter.at(store.fetch_folder(adapter)).digest

@@ -1,7 +1,8 @@
 """What a training reads, in order: every epoch of it, each in another order and with other slips of the pen."""
 
 import random
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from ..samples import REHEARSAL, Sample
 from .noise import as_typed
 from .packing import Encoded, encode
 from .settings import Training
+from .windows import windows
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,11 @@ class Course(Dataset[Encoded]):
         self._tokenizer = tokenizer
         self._settings = settings
         self._seed = seed
-        self.too_long = 0  # samples left out
+        self.too_long = 0  # answers left out
+        self.windowed = 0  # answers read in several windows
         lessons: list[Lesson] = []
         for sample in samples:
-            encoded, too_long = encode([sample], tokenizer, settings.max_length)
-            lessons.extend(Lesson(one, sample if _takes_noise(sample) else None) for one in encoded)
-            self.too_long += too_long
+            lessons.extend(self._encoded(sample))
         self._lessons = _balanced(lessons)
         draw = random.Random(seed)
         self._order: list[int] = []
@@ -46,6 +47,13 @@ class Course(Dataset[Encoded]):
     def lessons(self) -> list[Encoded]:
         """What one epoch holds, without noise."""
         return [lesson.encoded for lesson in self._lessons]
+
+    @property
+    def notes(self) -> list[str]:
+        """What became of answers that are too long, in sentences for the report."""
+        longer = f"answers longer than the {self._settings.max_length} tokens of `train.max_length`"
+        counted = {"left out": self.too_long, "read in windows": self.windowed}
+        return [f"{longer}: {count} {done}" for done, count in counted.items() if count]
 
     @property
     def tokens(self) -> int:
@@ -64,6 +72,16 @@ class Course(Dataset[Encoded]):
         for one in again:
             return replace(one, weight=lesson.encoded.weight)
         return lesson.encoded  # a slip of the pen has made it too long
+
+    def _encoded(self, sample: Sample) -> Iterator[Lesson]:
+        windowed = self._settings.too_long == "window"
+        encoded, too_long = encode([sample], self._tokenizer, sys.maxsize if windowed else self._settings.max_length)
+        self.too_long += too_long
+        for one in encoded:
+            pieces = list(windows(one, self._settings.max_length))
+            self.windowed += len(pieces) > 1
+            whole = len(pieces) == 1 and _takes_noise(sample)
+            yield from (Lesson(piece, sample if whole else None) for piece in pieces)
 
     def _due(self, lesson: Encoded, turn: int) -> bool:
         return not lesson.rehearsal or turn % self._settings.rehearse_every == 0

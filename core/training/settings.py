@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from ..settings import Setting
+from .control.settings import Control
 
 
 class Training(Setting):
@@ -24,5 +25,12 @@ class Training(Setting):
     epochs: int = Field(6, ge=1, le=100, description="passes over the samples")
     rehearse_every: int = Field(1, ge=1, le=100, description="a rehearsal answer is read in one of so many epochs")
     batch_size: int = Field(8, ge=1, le=4096, description="samples in a step")
-    max_length: int = Field(1024, ge=16, description="longest sample in tokens; longer ones are left out, counted")
+    max_length: int = Field(1024, ge=16, description="longest sample in tokens")
+    start: Literal["scratch", "champion"] = Field(
+        "scratch", description="what a round trains on from: nothing, or the adapter in production, where there is one"
+    )
+    too_long: Literal["drop", "window"] = Field(
+        "drop", description="a longer one is left out and counted, or read in several windows of that length"
+    )
     checkpoint_steps: int = Field(25, ge=1, description="a killed training goes on from the last multiple of this")
+    control: Control = Field(Control(), description="what may end a training early, change its steps, bring it back")

@@ -15,3 +15,8 @@ class Trained(Setting):
     losses: tuple[float, ...]
     resumed_at: int = 0
     packed: bool = True  # False: the architecture took no packed rows, samples went one at a time
+    validation: tuple[tuple[int, float], ...] = ()  # step and loss on what was held back; empty: nothing was
+    step: int = 0  # the one whose weights the adapter has; 0: not told
+    stopped: str = ""  # why the training ended before its last step
+    parts: int = 1  # in which the steps were taken in the end, for want of memory
+    notes: tuple[str, ...] = ()  # what the report should say besides

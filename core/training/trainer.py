@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,19 +15,24 @@ import transformers
 from peft import LoraConfig, get_peft_model
 
 from ..digests import SHORT, digest_of
+from ..engines.base import Adapter
 from ..errors import DataError, ModelError
 from ..models.progress import quiet_transformers
 from ..models.store import ModelFiles
 from ..samples import Sample
 from ..workspace import writing
-from .checkpoints import explaining_write_errors, last_checkpoint
+from .checkpoints import explaining_write_errors
+from .control.fitting import MicroBatches, out_of_memory
+from .control.running import run
+from .control.starting import start_from
+from .control.step import OnStep, unheard
+from .control.validation import Split
 from .lessons import Course
 from .losses import Row, keeping_losses, learning_losses
 from .packing import Encoded, alone, pack, packing_holds
 from .settings import Training
 from .trained import Trained
 
-OnStep = Callable[[int, int, float], None]  # step, steps in all, loss
 Rows = dict[str, list[Row]]  # to `learn` from, and to `keep` to the base on
 
 log = logging.getLogger(__name__)
@@ -42,9 +46,12 @@ def train_adapter(
     seed: int,
     target: Path,
     checkpoints: Path,
-    on_step: OnStep = lambda step, steps, loss: None,
+    start: Path | None = None,
+    on_step: OnStep = unheard,
 ) -> Trained:
     """Train an adapter of `base` on `samples` and write it to `target`, whole or not at all.
+
+    It goes on from the adapter in the folder `start`, if there is one, else from nothing.
 
     A training that was killed goes on from its last whole checkpoint. These lie in a folder of `checkpoints` that is
     named by base, settings, seed and tokens, so another training never goes on from them; it is deleted at the end.
@@ -53,45 +60,56 @@ def train_adapter(
     longer a number, or the memory is too small; WorkspaceError when the disk is full.
     """
     with quiet_transformers():
-        course = _course(samples, base, settings, seed)
-        encoded = course.lessons
-        identity = digest_of([base.digest, settings.model_dump(mode="json"), seed, [asdict(one) for one in encoded]])
-        work = checkpoints / f"training-{identity[:SHORT]}"
+        validation = settings.control.validation
+        split = validation.split(samples, seed) if validation is not None else Split(tuple(samples))
+        course, held_back = (
+            _course(split.learn, base, settings, seed),
+            _held_back(split.held_back, base, settings, seed),
+        )
+        work = checkpoints / f"training-{_identity(base, settings, seed, [*course.lessons, *held_back], start)}"
         transformers.set_seed(seed)  # before the adapter's random A matrices
         network = _with_adapter(base, settings)
-        packed = _packs(network, base, encoded)
+        if start is not None:
+            start_from(network, start, base.name)
+        packed = _packs(network, base, course.lessons)
         trainer = PackingTrainer(
+            _together if packed else _one_by_one,
             model=network,
             args=_arguments(settings, len(course), work, seed),
             train_dataset=course,
-            data_collator=_together if packed else _one_by_one,
-            callbacks=[_Curve(on_step)],
         )
         trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
-        last, first = last_checkpoint(work)
-        started = time.perf_counter()
         with explaining_write_errors(checkpoints), _explaining_memory(base):
-            trainer.train(resume_from_checkpoint=str(last) if last else None)
-        seconds = time.perf_counter() - started
+            ran = run(trainer, held_back, settings.control, work, on_step)
         _write(network, base, target)
     shutil.rmtree(work, ignore_errors=True)
-    losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
-    tail = losses[-max(1, len(losses) // 10) :]
+    told = ran.figures(course.tokens)
     return Trained(
-        samples=len(encoded),
+        samples=len(course.lessons),
         too_long=course.too_long,
-        tokens=course.tokens,
-        seconds=seconds,
-        tokens_per_second=course.tokens * (1 - first / len(losses)) / seconds,
-        final_loss=sum(tail) / len(tail),
-        losses=losses,
-        resumed_at=first,
         packed=packed,
+        **told | {"notes": (*filter(None, [split.note, *course.notes]), *told["notes"])},
     )
 
 
 class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
     """transformers' Trainer on packed rows and losses.py; the LM head runs on completion tokens only."""
+
+    def __init__(self, collate: Callable[[Sequence[Encoded]], Rows], **options: Any) -> None:
+        self.micro = MicroBatches(collate, most=None if options["args"].world_size == 1 else 1)
+        self.saved_too: Callable[[Path], None] = lambda folder: None
+        super().__init__(data_collator=self.micro.gather, **options)
+
+    def training_step(self, model: Any, inputs: dict[str, list[Encoded]], *rest: Any) -> torch.Tensor:
+        """One step, in parts where the memory asks for it; see `MicroBatches`."""
+        step = super().training_step
+        return self.micro.learn(inputs["batch"], lambda rows: step(model, rows, *rest), model.zero_grad)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """The adapter, and in a checkpoint what else a training that goes on from it has to know."""
+        super().save_model(output_dir, _internal_call)
+        if output_dir is not None and self.args.should_save:
+            self.saved_too(Path(output_dir))
 
     def compute_loss(
         self, model: Any, inputs: Rows, return_outputs: bool = False, **_: Any
@@ -100,12 +118,8 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
         network = self.accelerator.unwrap_model(model)
         kept = [keeping_losses(model, network, row) for row in inputs["keep"]]
         loss = torch.cat([*kept, *(learning_losses(model, row) for row in inputs["learn"])]).mean()
-        if not torch.isfinite(loss):
-            raise ModelError(DIVERGED)
+        loss = loss * self.micro.share  # of a step that is taken in parts
         return (loss, {"loss": loss}) if return_outputs else loss
-
-
-DIVERGED = "the training loss is no longer a number; lower `train.learning_rate` and run again"
 
 
 def _together(batch: Sequence[Encoded]) -> Rows:
@@ -134,6 +148,21 @@ def _course(samples: Sequence[Sample], base: ModelFiles, settings: Training, see
     return course
 
 
+def _held_back(samples: Sequence[Sample], base: ModelFiles, settings: Training, seed: int) -> list[Encoded]:
+    """What is held back for validation, in tokens, as it stands."""
+    if not samples:
+        return []
+    tokenizer = transformers.AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
+    return Course(samples, tokenizer, settings, seed).lessons
+
+
+def _identity(base: ModelFiles, settings: Training, seed: int, lessons: Sequence[Encoded], start: Path | None) -> str:
+    """Names the training: what would give another adapter, and not how it is looked after."""
+    told = settings.model_dump(mode="json", exclude={"control": {"process", "memory", "checkpoint_seconds"}})
+    begun = Adapter.at(start).digest if start is not None else ""
+    return digest_of([base.digest, told, seed, [asdict(one) for one in lessons], begun])[:SHORT]
+
+
 def _packs(network: Any, base: ModelFiles, encoded: Sequence[Encoded]) -> bool:
     holds = packing_holds(network, max(len(one) for one in encoded))
     if not holds:
@@ -143,8 +172,6 @@ def _packs(network: Any, base: ModelFiles, encoded: Sequence[Encoded]) -> bool:
 
 def _write(network: Any, base: ModelFiles, target: Path) -> None:
     """Save the adapter so that the same training gives the same bytes, on every machine."""
-    if not all(torch.isfinite(weight).all() for weight in network.parameters() if weight.requires_grad):
-        raise ModelError(DIVERGED)
     with explaining_write_errors(target.parent), writing(target) as folder:
         network.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's unfilled model card
@@ -161,23 +188,12 @@ def _explaining_memory(base: ModelFiles) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+        if out_of_memory(error):
             raise ModelError(
                 f"{base.name}: the memory is too small for this training; lower `train.batch_size` or "
                 "`train.max_length`, or choose a smaller model"
             ) from error
         raise
-
-
-class _Curve(transformers.TrainerCallback):  # type: ignore[misc]
-    """Hands each step's loss on as it is logged."""
-
-    def __init__(self, on_step: OnStep) -> None:
-        self._on_step = on_step
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if logs and "loss" in logs:
-            self._on_step(state.global_step, state.max_steps, float(logs["loss"]))
 
 
 def _with_adapter(base: ModelFiles, settings: Training) -> Any:
