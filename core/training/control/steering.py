@@ -68,6 +68,7 @@ class Steering(transformers.TrainerCallback):  # type: ignore[misc]
         for entry in state.log_history:
             if "loss" in entry:
                 self._hear(entry)
+        self._forgive_the_last(state)
         self._saved = time.monotonic()
 
     def load_best(self, folder: Path, tensors: Callable[[Path], dict[str, torch.Tensor]]) -> None:
@@ -114,6 +115,7 @@ class Steering(transformers.TrainerCallback):  # type: ignore[misc]
         if self._measure is not None and self._is_due(state):
             entry["validation_loss"] = self._measure()
         variance, lowest = self._hear(entry)
+        self._forgive_the_last(state)
         if lowest:
             self.best = trained_weights(self._network)
         if time.monotonic() - self._saved >= self._settings.checkpoint_seconds:
@@ -124,6 +126,11 @@ class Steering(transformers.TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
         if state.is_world_process_zero:
             self._on_step(self._step(state, entry, variance, seconds))
+
+    def _forgive_the_last(self, state: Any) -> None:
+        """A training whose patience ends with its last step has not ended early."""
+        if state.global_step >= state.max_steps and not self.diverged:
+            self.stopped = ""
 
     def _is_due(self, state: Any) -> bool:
         every = self._settings.validation.every if self._settings.validation is not None else 1

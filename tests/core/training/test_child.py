@@ -17,7 +17,7 @@ from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.training.child import Said, Spec
 from wheelwork.core.training.control.process import ChildProcess
 from wheelwork.core.training.control.settings import Control
-from wheelwork.core.training.control.step import Step
+from wheelwork.core.training.control.step import OnStep, Step
 from wheelwork.core.training.settings import Training
 from wheelwork.core.training.trained import Trained
 from wheelwork.core.training.watched import CHILD, learn, train_in_child
@@ -63,6 +63,7 @@ class FakeChild:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.steps: list[Step] = []
+        self.on_step: OnStep = self.steps.append
 
     def learn(self, doing: str, hang_after: float = 60.0) -> Trained:
         control = Control(process=ChildProcess(nice=0, hang_after=hang_after))
@@ -73,7 +74,7 @@ class FakeChild:
             seed=0,
             target=self._folder / "adapter",
             checkpoints=self._folder / "work",
-            on_step=self.steps.append,
+            on_step=self.on_step,
             command=[sys.executable, str(self._folder / "fake.py"), doing, str(self._folder / "starts")],
         )
 
@@ -136,7 +137,7 @@ def test_ctrl_c_ends_the_child(fake: FakeChild) -> None:
     def interrupt(step: Step) -> None:
         raise KeyboardInterrupt
 
-    fake.steps.append = interrupt  # type: ignore[method-assign, assignment]
+    fake.on_step = interrupt
     with pytest.raises(KeyboardInterrupt):
         fake.learn("hang")
     assert not psutil.pid_exists(fake.pid)
@@ -221,9 +222,10 @@ def test_killed_again_and_again_it_ends_with_the_same_adapter(tiny: ModelFiles, 
         assert process.wait() == -signal.SIGKILL
         assert not (tmp_path / "adapter").exists()
     process = started(tmp_path, tiny)
-    out, err = process.communicate()
-    assert (process.returncode, err) == (0, "")
-    last = Said.model_validate_json(out.splitlines()[-1])
+    assert process.stdout is not None and process.stderr is not None
+    lines = list(process.stdout)  # not communicate(), which closes its input: the sign to end
+    assert (process.wait(), process.stderr.read()) == (0, "")
+    last = Said.model_validate_json(lines[-1])
     assert last.trained is not None and last.trained.resumed_at in (4, 6)
     assert Adapter.at(tmp_path / "adapter").digest == straight
 

@@ -67,11 +67,11 @@ def test_a_step_that_runs_out_of_memory_is_taken_again_in_parts_and_the_training
 ) -> None:
     straight = train(tiny, tmp_path / "straight", settings=PLAIN)
     tight = PLAIN.model_copy(update={"control": Control(memory=MemoryFit(guess=False))})
-    with memory_for(120, error) as failed, caplog.at_level(logging.WARNING, logger="wheelwork"):
+    with memory_for(80, error) as failed, caplog.at_level(logging.WARNING, logger="wheelwork"):
         trained = train(tiny, tmp_path / "tight", settings=tight)
-    assert failed and trained.parts in (2, 4)
+    assert (len(failed), trained.parts) == (1, 2)
     assert trained.losses == pytest.approx(straight.losses, abs=1e-4)
-    assert f"the memory is too small for a step of 4 samples; taken in {trained.parts} parts" in caplog.messages
+    assert "the memory is too small for a step of 4 samples; taken in 2 parts" in caplog.messages
     adapters = [load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("straight", "tight")]
     for name, weight in adapters[0].items():
         assert torch.allclose(adapters[1][name], weight, atol=2e-3), name
@@ -92,7 +92,7 @@ def test_a_training_that_goes_on_keeps_to_its_parts_bitwise(tiny: ModelFiles, tm
             raise Stopped
 
     tight = TRAINING.model_copy(update={"control": Control(memory=MemoryFit(guess=False))})
-    with memory_for(120):
+    with memory_for(80):
         straight = train(tiny, tmp_path / "straight", settings=tight)
         with pytest.raises(Stopped):
             train(tiny, tmp_path / "again", settings=tight, on_step=stop)
