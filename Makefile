@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel clean lock
+.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training clean lock
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
@@ -23,8 +23,9 @@ $(READY): pyproject.toml constraints.txt core/models/models.yaml
 demo: $(READY)   ## one round of scenarios/home_broadband, with a report
 	@$(BIN)/wheelwork demo
 
+# two files at a time, each on one core
 test: $(READY)   ## every test, the embedded model's too
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # mypy wants the package under its own name, whatever the clone's folder is called
 check: $(READY)  ## format, lint, types of core, layers
@@ -37,7 +38,7 @@ check: $(READY)  ## format, lint, types of core, layers
 up: $(READY)     ## Prefect, MLflow, a worker and the deployments, until Ctrl-C
 	@$(BIN)/wheelwork up
 
-bench: bench-generation bench-meaning bench-quality bench-round bench-funnel  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
+bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-funnel  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
 
 bench-generation: $(READY)  ## calls a second, memory, planning; the embedded engine beside itself without us; the peers
 	$(BIN)/python -m wheelwork.benchmarks.generation
@@ -53,6 +54,9 @@ bench-quality: $(READY)  ## the funnel over files up to a million rows: speed, m
 
 bench-round: $(READY)  ## the demo's round from nothing, its repeat, and the next one: times, memory, scores
 	$(BIN)/python -m wheelwork.benchmarks.round
+
+bench-training: $(READY)  ## sample tokens a second beside transformers' Trainer and TRL, memory, the distance to the limit
+	$(BIN)/python -m wheelwork.benchmarks.training
 
 bench-funnel: $(READY)  ## does filtering help: the base trained on seeds, on raw and on filtered samples; an hour, goes on where it was
 	$(BIN)/python -m wheelwork.benchmarks.funnel

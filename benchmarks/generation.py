@@ -18,11 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 from wheelwork.core.chat.messages import Reply
 from wheelwork.core.chat.openai import OpenAIChat
 from wheelwork.core.chat.transport import Sent
@@ -38,6 +39,8 @@ from wheelwork.core.teaching import Teachers
 from .results import Figure, publish
 
 REPEATS = 3
+FAULTS = {"limited": 0.05, "malformed": 0.02, "dropped": 0.01, "seed": 1}
+CHILD = (sys.executable, "-m", "wheelwork.benchmarks.generation", "--child")
 
 
 def main() -> None:
@@ -51,7 +54,9 @@ def main() -> None:
         client = _sockets if chosen.sockets else _client
         print(json.dumps(client(url, int(rows), int(parallel), Path(folder))))
         return
-    figures = _engine() if chosen.engine else [*_planning(), *_throughput(), *_latency(), *_faults(), *_memory()]
+    figures = (
+        _engine() if chosen.engine else [*_planning(), *_throughput(), *_latency(), *_faults(), *_killed(), *_memory()]
+    )
     publish("generation-engine" if chosen.engine else "generation", figures)
 
 
@@ -94,7 +99,7 @@ def _latency() -> list[Figure]:
 
 
 def _faults() -> list[Figure]:
-    made = run({"limited": 0.05, "malformed": 0.02, "dropped": 0.01, "seed": 1}, 5000, 64)
+    made = run(FAULTS, 5000, 64)
     case = "5% 429, 2% malformed, 1% dropped"
     return [
         Figure(case, "wheelwork", "rows asked for", 5000, "rows"),
@@ -102,6 +107,46 @@ def _faults() -> list[Figure]:
         Figure(case, "wheelwork", "rows dropped with reason", made["refused"], "rows"),
         Figure(case, "wheelwork", "calls repeated that had an answer", made["stats"].get("repeated", 0), "calls"),
     ]
+
+
+def _killed() -> list[Figure]:
+    """The same, killed with SIGKILL half-way and run again on what it left."""
+    rows, case = 5000, "the same, killed half-way"
+    with mock(FAULTS) as url, tempfile.TemporaryDirectory() as folder:
+        with _started(url, rows, folder) as child:
+            _until(lambda: _stats(url)["answered"] > rows // 2)
+            child.kill()
+        asked = _stats(url)["answered"]
+        with _started(url, rows, folder) as child:
+            began = time.perf_counter()
+            _until(lambda: _stats(url)["answered"] > asked)
+            resumed = time.perf_counter() - began
+            made = json.loads(child.communicate()[0])
+        repeated = _stats(url).get("repeated", 0)
+    return [
+        Figure(case, "wheelwork", "rows made", made["rows"] - made["refused"], "rows"),
+        Figure(case, "wheelwork", "rows dropped with reason", made["refused"], "rows"),
+        Figure(case, "wheelwork", "calls repeated: under way or not yet kept at the kill", repeated, "calls"),
+        Figure(case, "wheelwork", "work until the first new call", resumed, "s"),
+    ]
+
+
+@contextmanager
+def _started(url: str, rows: int, folder: str) -> Iterator[subprocess.Popen[str]]:
+    """A generation that has begun its work."""
+    command = [*CHILD, url, str(rows), "64", folder]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def _until(reached: Callable[[], bool]) -> None:
+    while not reached():
+        time.sleep(0.01)
 
 
 def _memory() -> list[Figure]:
@@ -112,12 +157,16 @@ def _memory() -> list[Figure]:
 def run(manner: dict[str, float], rows: int, parallel: int, *options: str) -> dict[str, Any]:
     """One generation in a process of its own against a mock of its own."""
     with mock(manner) as url, tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "wheelwork.benchmarks.generation", "--child", url, str(rows), str(parallel)]
-        done = subprocess.run([*command, folder, *options], capture_output=True, text=True, check=True)
-        import httpx
-
-        stats = httpx.get(url.replace("/v1", "/stats"), trust_env=False).json()
+        command = [*CHILD, url, str(rows), str(parallel), folder, *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        stats = _stats(url)
     return json.loads(done.stdout.splitlines()[-1]) | {"stats": stats}
+
+
+def _stats(url: str) -> dict[str, int]:
+    """What the mock has served so far."""
+    served: dict[str, int] = httpx.get(url.replace("/v1", "/stats"), trust_env=False).json()
+    return {"answered": 0} | served
 
 
 @contextmanager
@@ -161,6 +210,7 @@ def _client(url: str, rows: int, parallel: int, folder: Path) -> dict[str, Any]:
     # so that what pyarrow loads once is there
     with ExitStack() as stack:
         teaching = asked.teachers().open(folder, material.settings.budget, stack)
+        print("began", flush=True)
         wall, cpu = time.perf_counter(), time.process_time()
         orders = material.orders(wanted, choices=1, seed=0)
         made = Rows(fill_orders(orders, material.writing, teaching.chat, origin="teacher"), teaching.chat)

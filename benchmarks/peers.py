@@ -103,11 +103,22 @@ def figures(system: str, runs: Sequence[Run]) -> list[Figure]:
 
 def environment_of(peer: Peer) -> Path:
     """The Python of the peer's own environment, made when it is not there. Raises PeerError."""
+    return _made(peer, ())
+
+
+def seeing_ours(peer: Peer) -> Path:
+    """The same, for a peer that needs nothing but what ours has: its environment sees ours. Raises PeerError."""
+    return _made(peer, tuple(path for path in sys.path if path.endswith("site-packages")))
+
+
+def _made(peer: Peer, seen: Sequence[str]) -> Path:
     folder = platformdirs.user_cache_path("wheelwork") / "peers" / f"{peer.name}-{peer.version}"
-    python, ready, wanted = folder / "bin" / "python", folder / ".ready", " ".join(peer.packages)
+    python, ready, wanted = folder / "bin" / "python", folder / ".ready", " ".join([*peer.packages, *seen])
     if not (ready.exists() and ready.read_text(encoding="utf-8") == wanted):
         print(f"installing {peer.title} into {folder}", flush=True)
         run_to_end([sys.executable, "-m", "venv", "--clear", str(folder)], 600)
+        for own in folder.glob("lib/python*/site-packages"):
+            (own / "ours.pth").write_text("\n".join(seen), encoding="utf-8")  # what pip then takes for installed
         run_to_end(
             [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.packages], 1200
         )

@@ -17,6 +17,11 @@ settings.register_profile("patient", deadline=None)  # other work on the machine
 settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole rounds first: of tests that run side by side, the longest should not begin last."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Prefect with a temporary database; flows and tasks run for real."""

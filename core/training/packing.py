@@ -1,28 +1,29 @@
-"""Samples as tokens, and a batch of them as one row that holds their common beginning once.
+"""Samples as tokens, and a batch of them as one row that holds every common beginning once.
 
-Samples of one loop begin with the same tokens (system prompt, label list). A batch is laid out as
+Samples of one loop begin with the same tokens (system prompt, label list, what was said before), and some of them go on
+alike for longer than others. A batch is laid out as the tree of these beginnings, such as
 
-    prefix | rest of sample 1 | rest of sample 2 | …
+    sample 1 | rest of sample 2, which begins as 1 does | rest of sample 3, which goes on as 2 does for a while
 
-where every rest sees the prefix and itself, and its positions go on from the prefix. Samples that begin otherwise
-form a family of their own in the same row; rehearsal has a row of its own, as its loss is another one (losses.py).
-The loss is the same as that of the padded batch, for about a third of the work (docs/log.md), wherever the model takes
-such a mask: `packing_holds`.
+where a token sees those on its way from the root, and its position is their number (tree.py). Rehearsal has a row of
+its own, as its loss is another one (losses.py). The loss is the same as that of the padded batch, for about a third of
+the work (docs/log.md), wherever the model takes such a mask: `packing_holds`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from jinja2 import TemplateError
 
 from ..errors import ModelError
 from ..samples import REHEARSAL, Sample
+from .tree import Tokens, Tree
 
-Tokens = list[int]
-KIN = 16  # samples whose first tokens agree this far are laid out together
-SHARED = -1  # owner of the tokens that a whole family sees
+Row = dict[str, Any]  # tensors, and the pieces of a tree
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)
+
+    @property
+    def read(self) -> Tokens:
+        """What the model reads: nothing is predicted from the last token."""
+        return (self.prompt + self.completion)[:-1]
 
 
 def encode(samples: Iterable[Sample], tokenizer: Any, max_length: int) -> tuple[list[Encoded], int]:
@@ -98,96 +104,45 @@ def _rendered(tokenizer: Any, turns: list[dict[str, str]], **options: Any) -> st
         ) from error
 
 
-def common_prefix(rows: Sequence[Tokens]) -> int:
-    """How many tokens all `rows` begin with, leaving each at least one of its own."""
-    shortest, longest = min(rows), max(rows)  # in lexicographic order these two differ first
-    limit = min(len(row) for row in rows) - 1
-    shared = 0
-    while shared < limit and shortest[shared] == longest[shared]:
-        shared += 1
-    return shared
+def pack(batch: Sequence[Encoded], *, by_piece: bool = False) -> Row:
+    """One row for the batch, of length L = tokens that differ from what another sample has at the same place.
 
-
-def pack(batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
-    """One row for the batch, of length L = beginnings shared by families + tokens of each sample's own.
-
-    Returns `input_ids`, `position_ids` (1, L); `attention_mask` (1, 1, L, L), True where a token may look;
-    `logits_to_keep` (T,), the positions that predict a completion token; `targets` and `weights` (T,).
+    The last token of a sample is not read, as nothing is predicted from it. Returns `input_ids`, `position_ids` (1, L);
+    `attention_mask` (1, 1, L, L), True where a token may look; and in the order of the batch `logits_to_keep` (T,), the
+    positions that predict a completion token, with their `targets` and `weights` (T,). `by_piece` adds `pieces`,
+    which attention by piece (attention.py) needs.
     """
-    row = _Row()
-    for number, family in enumerate(families(batch)):
-        row.add(family, number)
-    family_of, owner = torch.tensor(row.family), torch.tensor(row.owner)
-    length = len(row.ids)
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
-    kin = family_of[:, None] == family_of[None, :]
-    mine = (owner[:, None] == owner[None, :]) | (owner[None, :] == SHARED)
+    tree = Tree([one.read for one in batch])
+    sources = [way[len(one.prompt) - 1 :] for way, one in zip(tree.ways, batch, strict=True)]
     return {
-        "input_ids": torch.tensor([row.ids]),
-        "position_ids": torch.tensor([row.positions]),
-        "attention_mask": (causal & kin & mine)[None, None],
-        "logits_to_keep": torch.tensor(row.sources),
-        "targets": torch.tensor(row.targets),
-        "weights": torch.tensor(row.weights),
+        "input_ids": torch.tensor([tree.ids]),
+        "position_ids": torch.tensor([tree.positions]),
+        "attention_mask": tree.mask()[None, None],
+        "logits_to_keep": torch.tensor(list(chain(*sources))),
+        "targets": torch.tensor(list(chain(*(one.completion for one in batch)))),
+        "weights": torch.tensor([one.weight for one in batch for _ in one.completion]),
+        **({"pieces": [(*piece, piece.mask()) for piece in tree.pieces]} if by_piece else {}),
     }
 
 
-def families(batch: Sequence[Encoded]) -> list[list[Encoded]]:
-    """The samples of a batch by how they begin, in the order in which each beginning is met first."""
-    found: dict[tuple[int, ...], list[Encoded]] = {}
-    for one in batch:
-        found.setdefault(tuple(one.prompt[:KIN]), []).append(one)
-    return list(found.values())
-
-
-class _Row:
-    """A packed row as it grows: tokens, their places, who owns them, and what is to be predicted from where."""
-
-    def __init__(self) -> None:
-        self.ids: Tokens = []
-        self.positions: list[int] = []
-        self.family: list[int] = []
-        self.owner: list[int] = []
-        self.sources: list[int] = []
-        self.targets: Tokens = []
-        self.weights: list[float] = []
-
-    def add(self, family: Sequence[Encoded], number: int) -> None:
-        """Lay out one family: what its samples share, then the rest of each."""
-        shared = common_prefix([one.prompt for one in family])
-        self._extend(family[0].prompt[:shared], 0, number, SHARED)
-        for owner, one in enumerate(family):
-            first = len(self.ids) + len(one.prompt) - shared  # where the completion begins in the row
-            self._extend(one.prompt[shared:] + one.completion, shared, number, owner)
-            self.sources.extend(range(first - 1, first - 1 + len(one.completion)))
-            self.targets.extend(one.completion)
-            self.weights.extend([one.weight] * len(one.completion))
-
-    def _extend(self, tokens: Tokens, position: int, family: int, owner: int) -> None:
-        self.ids.extend(tokens)
-        self.positions.extend(range(position, position + len(tokens)))
-        self.family.extend([family] * len(tokens))
-        self.owner.extend([owner] * len(tokens))
-
-
-def alone(one: Encoded) -> dict[str, torch.Tensor]:
+def alone(one: Encoded) -> Row:
     """The row of one sample by itself, which any causal model takes: `input_ids` (1, L), `targets`, `weights` (T,)."""
     return {
-        "input_ids": torch.tensor([one.prompt + one.completion]),
+        "input_ids": torch.tensor([one.read]),
         "targets": torch.tensor(one.completion),
         "weights": torch.full((len(one.completion),), one.weight),
     }
 
 
-def completion_logits(model: Any, row: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def completion_logits(model: Any, row: Row) -> torch.Tensor:
     """Logits (T, vocabulary) that predict the completion tokens of a row of `pack` or `alone`."""
     inputs = {name: value for name, value in row.items() if name not in ("targets", "weights")}
     logits: torch.Tensor = model(**inputs, use_cache=False).logits[0]
-    return logits if "logits_to_keep" in row else logits[-len(row["targets"]) - 1 : -1]
+    return logits if "logits_to_keep" in row else logits[-len(row["targets"]) :]
 
 
-def packing_holds(model: Any, longest: int) -> bool:
-    """Whether `model` gives packed samples the logits that it gives each alone, tried on four random ones.
+def packing_holds(model: Any, longest: int, *, by_piece: bool = False) -> bool:
+    """Whether `model` gives packed samples the logits that it gives each alone, tried on a few random ones.
 
     Some architectures pass over a mask in four dimensions or over positions, or carry state from token to token; they
     would be trained on something else, silently. A sliding window below `longest` tokens, the longest sample's, does
@@ -202,15 +157,15 @@ def packing_holds(model: Any, longest: int) -> bool:
     def tokens(count: int) -> Tokens:
         return torch.randint(vocabulary, (count,), generator=random).tolist()
 
-    head = tokens(KIN)
-    kin = [Encoded(head + tokens(count), tokens(3)) for count in (1, 5, 2)]
-    batch = [kin[0], Encoded(tokens(KIN), tokens(2)), *kin[1:]]
+    head, way = tokens(12), tokens(10)
+    begins = (head + tokens(1), head + way + tokens(5), tokens(4), head + way + tokens(2), head + way + tokens(9))
+    batch = [Encoded(begin, tokens(3)) for begin in begins]
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            expected = torch.cat([completion_logits(model, _on(model, alone(one))) for one in _in_rows(batch)])
-            found = completion_logits(model, _on(model, pack(batch)))
+            expected = torch.cat([completion_logits(model, _on(model, alone(one))) for one in batch])
+            found = completion_logits(model, _on(model, pack(batch, by_piece=by_piece)))
     except Exception:  # what an architecture does with arguments it does not know is its own affair
         return False
     finally:
@@ -218,10 +173,5 @@ def packing_holds(model: Any, longest: int) -> bool:
     return found.shape == expected.shape and bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
 
 
-def _in_rows(batch: Sequence[Encoded]) -> list[Encoded]:
-    """The samples of a batch in the order in which `pack` lays them out."""
-    return [one for family in families(batch) for one in family]
-
-
-def _on(model: Any, row: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: value.to(model.device) for name, value in row.items()}
+def _on(model: Any, row: Row) -> Row:
+    return send_to_device(row, model.device)  # type: ignore[no-any-return]

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,22 @@ from ..models.progress import quiet_transformers
 from ..models.store import ModelFiles
 from ..samples import Sample
 from ..workspace import writing
+from .attention import NAME as BY_PIECE
 from .checkpoints import explaining_write_errors
 from .control.fitting import MicroBatches, out_of_memory
 from .control.running import run
 from .control.starting import start_from
 from .control.step import OnStep, unheard
 from .control.validation import Split
+from .fused import fuse
 from .lessons import Course
-from .losses import Row, keeping_losses, learning_losses
-from .packing import Encoded, alone, pack, packing_holds
+from .losses import head_is_last, keeping_losses, learning_losses
+from .packing import Encoded, Row, alone, pack, packing_holds
 from .settings import Training
 from .trained import Trained
 
 Rows = dict[str, list[Row]]  # to `learn` from, and to `keep` to the base on
+Layout = Callable[[Sequence[Encoded]], list[Row]]
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +75,11 @@ def train_adapter(
         network = _with_adapter(base, settings)
         if start is not None:
             start_from(network, start, base.name)
-        packed = _packs(network, base, course.lessons)
+        fuse(network)
+        layout = _layout(network, base, course.lessons)
         trainer = PackingTrainer(
-            _together if packed else _one_by_one,
-            model=network,
+            network,
+            partial(_rows, layout=layout),
             args=_arguments(settings, len(course), work, seed),
             train_dataset=course,
         )
@@ -87,18 +92,19 @@ def train_adapter(
     return Trained(
         samples=len(course.lessons),
         too_long=course.too_long,
-        packed=packed,
+        packed=layout is not _one_by_one,
         **told | {"notes": (*filter(None, [split.note, *course.notes]), *told["notes"])},
     )
 
 
 class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
-    """transformers' Trainer on packed rows and losses.py; the LM head runs on completion tokens only."""
+    """transformers' Trainer on packed rows and losses.py; the output layer runs on completion tokens only."""
 
-    def __init__(self, collate: Callable[[Sequence[Encoded]], Rows], **options: Any) -> None:
+    def __init__(self, model: Any, collate: Callable[[Sequence[Encoded]], Rows], **options: Any) -> None:
         self.micro = MicroBatches(collate, most=None if options["args"].world_size == 1 else 1)
         self.saved_too: Callable[[Path], None] = lambda folder: None
-        super().__init__(data_collator=self.micro.gather, **options)
+        super().__init__(model=model, data_collator=self.micro.gather, **options)
+        self._head = model.get_output_embeddings() if head_is_last(model) else None
 
     def training_step(self, model: Any, inputs: dict[str, list[Encoded]], *rest: Any) -> torch.Tensor:
         """One step, in parts where the memory asks for it; see `MicroBatches`."""
@@ -116,25 +122,43 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
     ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Mean over the batch's completion tokens of what losses.py says, in nats."""
         network = self.accelerator.unwrap_model(model)
-        kept = [keeping_losses(model, network, row) for row in inputs["keep"]]
-        loss = torch.cat([*kept, *(learning_losses(model, row) for row in inputs["learn"])]).mean()
+        kept = [keeping_losses(model, network, row, self._head) for row in inputs["keep"]]
+        loss = torch.cat([*kept, *(learning_losses(model, row, self._head) for row in inputs["learn"])]).mean()
         loss = loss * self.micro.share  # of a step that is taken in parts
         return (loss, {"loss": loss}) if return_outputs else loss
 
 
-def _together(batch: Sequence[Encoded]) -> Rows:
-    return {name: [pack(part)] if part else [] for name, part in _parts(batch).items()}
+def _rows(batch: Sequence[Encoded], layout: Layout) -> Rows:
+    learn, keep = [[one for one in batch if one.rehearsal == rehearsal] for rehearsal in (False, True)]
+    return {"learn": layout(learn) if learn else [], "keep": layout(keep) if keep else []}
 
 
-def _one_by_one(batch: Sequence[Encoded]) -> Rows:
-    return {name: [alone(one) for one in part] for name, part in _parts(batch).items()}
+def _together(batch: Sequence[Encoded]) -> list[Row]:
+    return [pack(batch)]
 
 
-def _parts(batch: Sequence[Encoded]) -> dict[str, list[Encoded]]:
-    return {
-        "learn": [one for one in batch if not one.rehearsal],
-        "keep": [one for one in batch if one.rehearsal],
-    }
+def _by_piece(batch: Sequence[Encoded]) -> list[Row]:
+    return [pack(batch, by_piece=True)]
+
+
+def _one_by_one(batch: Sequence[Encoded]) -> list[Row]:
+    return [alone(one) for one in batch]
+
+
+def _layout(network: Any, base: ModelFiles, encoded: Sequence[Encoded]) -> Layout:
+    """How a batch becomes rows: the quickest way that gives `network` what it makes of each sample alone."""
+    longest = max(len(one) for one in encoded)
+    model = network.get_base_model()
+    if network.device.type == "cpu":  # on a GPU the kernels for a mask are quick, and those for many pieces are not
+        usual = model.config._attn_implementation
+        model.set_attn_implementation(BY_PIECE)
+        if packing_holds(network, longest, by_piece=True):
+            return _by_piece
+        model.set_attn_implementation(usual)
+    if packing_holds(network, longest):
+        return _together
+    log.warning("%s does not take packed samples; it is trained on one at a time, which is slower", base.name)
+    return _one_by_one
 
 
 def _course(samples: Sequence[Sample], base: ModelFiles, settings: Training, seed: int) -> Course:
@@ -161,13 +185,6 @@ def _identity(base: ModelFiles, settings: Training, seed: int, lessons: Sequence
     told = settings.model_dump(mode="json", exclude={"control": {"process", "memory", "checkpoint_seconds"}})
     begun = Adapter.at(start).digest if start is not None else ""
     return digest_of([base.digest, told, seed, [asdict(one) for one in lessons], begun])[:SHORT]
-
-
-def _packs(network: Any, base: ModelFiles, encoded: Sequence[Encoded]) -> bool:
-    holds = packing_holds(network, max(len(one) for one in encoded))
-    if not holds:
-        log.warning("%s does not take packed samples; it is trained on one at a time, which is slower", base.name)
-    return holds
 
 
 def _write(network: Any, base: ModelFiles, target: Path) -> None:
@@ -229,7 +246,7 @@ def _arguments(settings: Training, lessons: int, checkpoints: Path, seed: int) -
         warmup_steps=round(steps * settings.warmup),
         weight_decay=settings.weight_decay,
         max_grad_norm=1.0,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_strategy="steps",

@@ -117,7 +117,8 @@ class Likelihood:
 
     def _in_rows(self, rows: dict[int, "Encoded"]) -> Iterator[list[int]]:
         """The keys of `rows` in groups that are read together: kin beside each other, so that they share a prompt."""
-        from ...training.packing import common_prefix, packing_holds
+        from ...training.packing import packing_holds
+        from ...training.tree import shared_tokens
 
         if self._packs is None and rows:
             self._packs = packing_holds(self._network, max(len(one) for one in rows.values()))
@@ -125,7 +126,7 @@ class Likelihood:
         size = 0
         for at in sorted(rows, key=lambda at: (rows[at].prompt, len(rows[at]))):
             one = rows[at]
-            shared = common_prefix([rows[group[0]].prompt, one.prompt]) if group else 0
+            shared = shared_tokens(rows[group[-1]].prompt, one.prompt) if group else 0
             if group and (not self._packs or size + len(one) - shared > ROW):
                 yield group
                 group, size, shared = [], 0, 0

@@ -103,7 +103,14 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def guessed_parts(network: Any, collate: Collate, lessons: "Sequence[Encoded]", batch_size: int, fit: MemoryFit) -> int:
+def guessed_parts(
+    network: Any,
+    micro: MicroBatches,
+    lessons: "Sequence[Encoded]",
+    batch_size: int,
+    fit: MemoryFit,
+    loss: Callable[[Rows], "torch.Tensor"],
+) -> int:
     """In how many parts a step of the longest lessons has to be taken to fit into the available memory; a power of 2.
 
     What the forward pass of the longest lesson keeps is counted tensor by tensor; a packed row keeps as much for each
@@ -112,8 +119,8 @@ def guessed_parts(network: Any, collate: Collate, lessons: "Sequence[Encoded]", 
     if not fit.guess:
         return 1
     longest = sorted(lessons, key=len, reverse=True)[:batch_size]
-    kept = kept_by_forward(network, collate(longest[:1]))
-    needed = BACKWARD * kept * _tokens(collate(longest)) / _tokens(collate(longest[:1]))
+    one, all_of_them = micro.collate(longest[:1]), micro.collate(longest)
+    needed = BACKWARD * kept_by_forward(network, lambda: loss(one)) * _tokens(all_of_them) / _tokens(one)
     available = fit.share * _free(network)
     if needed <= available:
         return 1
@@ -122,8 +129,8 @@ def guessed_parts(network: Any, collate: Collate, lessons: "Sequence[Encoded]", 
     return parts
 
 
-def kept_by_forward(network: Any, rows: Rows) -> int:
-    """Bytes that the forward pass of `rows` keeps for the backward pass, but for the weights themselves."""
+def kept_by_forward(network: Any, forward: Callable[[], "torch.Tensor"]) -> int:
+    """Bytes that the pass `forward` through `network` keeps for the backward pass, but for the weights themselves."""
     import torch
 
     weights = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
@@ -137,15 +144,11 @@ def kept_by_forward(network: Any, rows: Rows) -> int:
             held.append(storage)
         return tensor
 
-    from ..packing import completion_logits
-
     training = network.training
     network.eval()  # dropout would draw random numbers that the training is to draw
     try:
         with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            for row in (row for part in rows.values() for row in part):
-                on_device = {name: value.to(network.device) for name, value in row.items()}
-                torch.log_softmax(completion_logits(network, on_device).float(), -1)
+            forward()
     finally:
         network.train(training)
     return sum(sizes.values())

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from ..checkpoints import last_checkpoint
 from .available import refuse_full_disk
 from .ending import Ending, settle
-from .fitting import chunks, guessed_parts
+from .fitting import Rows, chunks, guessed_parts
 from .settings import Control
 from .steering import Steering
 from .step import OnStep
@@ -78,7 +78,12 @@ def run(trainer: Any, held_back: "Sequence[Encoded]", control: Control, work: Pa
         refuse_full_disk(work, sum(weight.numel() * weight.element_size() for weight in trained), best=bool(held_back))
     if trainer.args.world_size == 1:
         size = trainer.args.per_device_train_batch_size
-        guessed = guessed_parts(network, micro.collate, trainer.train_dataset.lessons, size, control.memory)
+
+        def loss(rows: Rows) -> torch.Tensor:
+            found: torch.Tensor = trainer.compute_loss(network, trainer._prepare_inputs(rows))
+            return found
+
+        guessed = guessed_parts(network, micro, trainer.train_dataset.lessons, size, control.memory, loss)
         micro.parts = max(control.memory.parts, guessed)
     steering = Steering(control, on_step, micro, (lambda: loss_on(trainer, held_back)) if held_back else None)
     trainer.add_callback(steering)

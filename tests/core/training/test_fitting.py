@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from wheelwork.core.training.control.available import available_memory, refuse_f
 from wheelwork.core.training.control.fitting import MemoryFit, MicroBatches, chunks, guessed_parts, kept_by_forward
 from wheelwork.core.training.control.settings import Control
 from wheelwork.core.training.control.step import Step
-from wheelwork.core.training.packing import Encoded
-from wheelwork.core.training.trainer import _together
+from wheelwork.core.training.losses import learning_losses
+from wheelwork.core.training.packing import Encoded, pack
 from wheelwork.tests.core.training.toys import TRAINING, samples, train
 
 EXACT = MemoryFit(share=1.0)
@@ -106,7 +106,7 @@ def test_a_training_that_goes_on_keeps_to_its_parts_bitwise(tiny: ModelFiles, tm
 
 
 def test_in_several_processes_nobody_takes_other_parts_than_the_rest() -> None:
-    micro = MicroBatches(_together, most=1)
+    micro = MicroBatches(together, most=1)
 
     def full(rows: Any) -> torch.Tensor:
         raise torch.OutOfMemoryError
@@ -125,6 +125,14 @@ def test_chunks_are_all_in_order_and_as_many_as_asked_for(count: int, parts: int
     assert max(map(len, pieces)) - min(map(len, pieces)) <= 1
 
 
+def together(batch: Sequence[Encoded]) -> dict[str, Any]:
+    return {"learn": [pack(batch)]}
+
+
+def kept(network: Any, rows: list[Encoded]) -> int:
+    return kept_by_forward(network, lambda: learning_losses(network, pack(rows)))
+
+
 def lessons(count: int, length: int) -> list[Encoded]:
     return [Encoded([n + 3 for n in range(length - 2)], [one % 50, 2]) for one in range(count)]
 
@@ -132,7 +140,7 @@ def lessons(count: int, length: int) -> list[Encoded]:
 def test_what_a_forward_pass_keeps_grows_with_its_tokens_and_draws_no_random_number(tiny: ModelFiles) -> None:
     network = AutoModelForCausalLM.from_pretrained(tiny.folder, local_files_only=True)
     before = torch.random.get_rng_state()
-    short, long = (kept_by_forward(network, _together(lessons(1, length))) for length in (40, 80))
+    short, long = (kept(network, lessons(1, length)) for length in (40, 80))
     assert torch.equal(before, torch.random.get_rng_state())
     assert 1.7 < long / short < 2.6
     # two layers of 64 wide: some dozens of numbers of 4 bytes for each token, dimension and layer
@@ -142,11 +150,13 @@ def test_what_a_forward_pass_keeps_grows_with_its_tokens_and_draws_no_random_num
 def test_steps_are_reckoned_to_fit_into_what_is_available(tiny: ModelFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     network = AutoModelForCausalLM.from_pretrained(tiny.folder, local_files_only=True)
     rows = lessons(8, 60)
-    needed = 2 * kept_by_forward(network, _together(rows[:1])) * (58 + 8 * 2) / 60
+    needed = 2 * kept(network, rows[:1]) * (58 + 8) / 59  # the last token of a sample is not read
 
     def parts(available: float, fit: MemoryFit = EXACT) -> int:
         monkeypatch.setattr("wheelwork.core.training.control.fitting.available_memory", lambda: int(available))
-        return guessed_parts(network, _together, rows, 8, fit)
+        return guessed_parts(
+            network, MicroBatches(together), rows, 8, fit, lambda laid: learning_losses(network, laid["learn"][0])
+        )
 
     assert [parts(needed * share) for share in (1.1, 0.9, 0.4, 0.001)] == [1, 2, 4, 8]
     assert parts(needed * 0.001, MemoryFit(guess=False)) == 1

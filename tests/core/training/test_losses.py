@@ -10,7 +10,7 @@ import transformers
 from peft import LoraConfig, get_peft_model
 from wheelwork.core.engines.base import Adapter
 from wheelwork.core.models.store import ModelFiles
-from wheelwork.core.training.losses import keeping_losses, learning_losses
+from wheelwork.core.training.losses import head_is_last, keeping_losses, learning_losses
 from wheelwork.core.training.packing import Encoded, completion_logits, encode, pack
 from wheelwork.tests.core.engines.served import log_probabilities
 from wheelwork.tests.core.engines.served import trained as trained_network
@@ -69,6 +69,33 @@ def test_learning_is_the_weighted_cross_entropy(network: Any) -> None:
     with torch.no_grad():
         expected = F.cross_entropy(completion_logits(network, ROW), torch.tensor([8, 9, 12]), reduction="none")
         torch.testing.assert_close(learning_losses(network, ROW), expected * WEIGHTS)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_an_output_layer_in_parts_gives_the_same(network: Any, fresh: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not fresh:
+        adapted(network)
+    network.eval()
+    assert head_is_last(network)
+    head = network.get_output_embeddings()
+    wanted = [learning_losses(network, ROW), keeping_losses(network, network, ROW)]
+    torch.cat(wanted).sum().backward()
+    gradients = [weight.grad.clone() for weight in network.parameters() if weight.requires_grad]
+    network.zero_grad()
+    monkeypatch.setattr("wheelwork.core.training.losses.NUMBERS", 2 * head.weight.shape[0])  # 2 of the 3 tokens at once
+    found = [learning_losses(network, ROW, head), keeping_losses(network, network, ROW, head)]
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
+    torch.cat(found).sum().backward()
+    again = [weight.grad for weight in network.parameters() if weight.requires_grad]
+    torch.testing.assert_close(again, gradients, rtol=1e-4, atol=1e-6)
+
+
+def test_a_model_that_caps_its_answers_has_no_last_layer() -> None:
+    config = transformers.Gemma2Config(
+        vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+        intermediate_size=16, final_logit_softcapping=0.01,
+    )  # fmt: skip
+    assert not head_is_last(transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32))
 
 
 def gradients(network: Any, batch: list[Encoded]) -> list[torch.Tensor]:

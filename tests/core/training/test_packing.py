@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from wheelwork.core.errors import ModelError
 from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.training.packing import (
-    KIN,
     Encoded,
     alone,
-    common_prefix,
     completion_logits,
     encode,
     pack,
@@ -49,56 +47,57 @@ def network(config: Any) -> Any:
 tokens = st.lists(st.integers(0, 3), min_size=1, max_size=8)
 
 
-@given(st.lists(tokens, min_size=1, max_size=5))
-def test_the_common_prefix_is_shared_longest_and_leaves_each_row_a_token(rows: list[list[int]]) -> None:
-    shared = common_prefix(rows)
-    assert 0 <= shared < min(len(row) for row in rows)
-    assert all(row[:shared] == rows[0][:shared] for row in rows)
-    longer = {tuple(row[: shared + 1]) for row in rows}
-    assert len(longer) > 1 or shared + 1 == min(len(row) for row in rows)
-
-
-def test_a_family_is_laid_out_behind_its_prefix() -> None:
-    head = [*range(100, 100 + KIN)]
+def test_a_batch_is_laid_out_behind_what_it_shares() -> None:
+    head = [*range(100, 110)]
     row = pack([Encoded([*head, 1], [2, 3], 0.5), Encoded([*head, 4, 5], [6], 2.0)])
-    assert row["input_ids"].tolist() == [[*head, 1, 2, 3, 4, 5, 6]]
-    assert row["position_ids"].tolist() == [[*range(KIN), KIN, KIN + 1, KIN + 2, KIN, KIN + 1, KIN + 2]]
-    assert row["logits_to_keep"].tolist() == [KIN, KIN + 1, KIN + 4]  # the places of 1, 2 and 5
+    assert row["input_ids"].tolist() == [[*head, 1, 2, 4, 5]]  # from 3 and 6 nothing is predicted
+    assert row["position_ids"].tolist() == [[*range(12), 10, 11]]
+    assert row["logits_to_keep"].tolist() == [10, 11, 13]
     assert row["targets"].tolist() == [2, 3, 6]
     assert row["weights"].tolist() == [0.5, 0.5, 2.0]
-    own = row["attention_mask"][0, 0, KIN:].int()
-    assert own[:, :KIN].eq(1).all()
-    assert own[:, KIN:].tolist() == [
-        [1, 0, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0, 0],
-        [1, 1, 1, 0, 0, 0],
-        [0, 0, 0, 1, 0, 0],
-        [0, 0, 0, 1, 1, 0],
-        [0, 0, 0, 1, 1, 1],
-    ]
+    own = row["attention_mask"][0, 0, 10:].int()
+    assert own[:, :10].eq(1).all()
+    assert own[:, 10:].tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]
 
 
-def test_families_do_not_see_each_other() -> None:
-    row = pack([Encoded([1, 2], [3]), Encoded([4, 5], [6]), Encoded([1, 2], [7])])
-    assert row["input_ids"].tolist() == [[1, 2, 3, 2, 7, 4, 5, 6]]  # the first family shares its 1
-    assert row["position_ids"].tolist() == [[0, 1, 2, 1, 2, 0, 1, 2]]
-    mask = row["attention_mask"][0, 0].int().tolist()
-    assert mask[4] == [1, 0, 0, 1, 1, 0, 0, 0]  # 7 sees the shared 1, its own 2 and itself
-    assert mask[7] == [0, 0, 0, 0, 0, 1, 1, 1]
+def test_samples_that_differ_in_the_last_word_share_all_but_that() -> None:
+    row = pack([Encoded([1, 2], [3, 4]), Encoded([1, 2], [3, 5], 2.0), Encoded([1, 2], [3, 4])])
+    assert row["input_ids"].tolist() == [[1, 2, 3]]
+    assert row["logits_to_keep"].tolist() == [1, 2] * 3
+    assert row["targets"].tolist() == [3, 4, 3, 5, 3, 4]
+
+
+WORDS = st.lists(st.integers(0, 2), min_size=1, max_size=5)
+
+
+@given(st.lists(st.builds(Encoded, WORDS, WORDS), min_size=1, max_size=6))
+def test_every_completion_token_is_predicted_from_what_stood_before_it_alone(batch: list[Encoded]) -> None:
+    row = pack(batch)
+    ids, positions = row["input_ids"][0], row["position_ids"][0]
+    predicted = iter(zip(row["logits_to_keep"].tolist(), row["targets"].tolist(), strict=True))
+    for one in batch:
+        whole = one.prompt + one.completion
+        for place in range(len(one.prompt), len(whole)):
+            source, target = next(predicted)
+            seen = row["attention_mask"][0, 0, source].nonzero().flatten()
+            assert (ids[seen].tolist(), target) == (whole[:place], whole[place])
+            assert positions[seen].tolist() == [*range(place)]
+    assert next(predicted, None) is None
 
 
 def batch() -> list[Encoded]:
-    """Two families of different lengths and weights, one sample on its own."""
+    """Two families of different lengths and weights, kin within one of them, one sample on its own."""
     random = torch.Generator().manual_seed(1)
 
     def some(count: int) -> list[int]:
         return torch.randint(200, (count,), generator=random).tolist()
 
-    first, second = some(KIN + 4), some(KIN)
+    first, second, between = some(20), some(16), some(10)
     return [
-        Encoded(first + some(3), some(2), 1.0),
+        Encoded(first + between + some(3), some(2), 1.0),
         Encoded(second + some(1), some(6), 0.25),
         Encoded(first + some(9), some(1), 3.0),
+        Encoded(first + between + some(2), some(3), 0.75),
         Encoded(some(5), some(3), 1.5),
         Encoded(second + some(4), some(2), 0.5),
     ]
@@ -115,10 +114,13 @@ def loss_and_gradients(model: Any, rows: Sequence[dict[str, torch.Tensor]]) -> t
     return loss.item(), {name: weight.grad.clone() for name, weight in model.named_parameters()}
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "by_piece"])
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_packed_row_has_the_loss_and_the_gradients_of_its_samples_one_by_one(name: str) -> None:
+def test_a_packed_row_has_the_loss_and_the_gradients_of_its_samples_one_by_one(name: str, attention: str) -> None:
     model = network(ARCHITECTURES[name]()).train()
-    packed, gradients = loss_and_gradients(model, [pack(batch())])
+    model.set_attn_implementation(attention)
+    row = pack(batch(), by_piece=attention == "by_piece")
+    packed, gradients = loss_and_gradients(model, [row])
     single, expected = loss_and_gradients(model, [alone(one) for one in batch()])
     assert packed == pytest.approx(single, rel=1e-5)
     for key, gradient in gradients.items():
