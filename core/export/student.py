@@ -70,19 +70,19 @@ def distil(
 ) -> Distilled:
     """Let `teacher` answer `prompts`, train an adapter of `student` on that, write it to `target`, score both.
 
-    The training is the loop's `train`, for the student; with logits a message is read as it is, without noise and
-    whole, as that is what the teacher thought about.
-
+    The training is the loop's `train` without `start`, `keep` and `focus`, which are about the champion; with logits a
+    message is read as it is, whole and without noise, as that is what the teacher thought about, and in one process.
     Raises DataError without prompts, ModelError where logits cannot be compared.
     """
     from ..training.trainer import train_adapter
 
     if not prompts:
         raise DataError(f"{loop.name}: there is no prompt for the teacher to answer; give the loop seeds")
-    training = loop.settings.train
+    # what looks at the champion or holds to it is of the loop's own base
+    training = loop.settings.train.model_copy(update={"start": "scratch", "keep": (), "focus": ()})
     if settings.kind == "logits":
         check_same_tokens(teacher.model, student)
-        training = training.model_copy(update={"noise": 0.0, "too_long": "drop"})
+        training = training.model_copy(update={"noise": 0.0, "too_long": "drop", "processes": 1})
     samples, cut = _taught(loop, teacher, prompts, cache, progress)
     soft = _soft(samples, teacher, student, training, settings, cache, progress) if settings.kind == "logits" else None
     trained = train_adapter(

@@ -42,8 +42,8 @@ def refuse_base(training: Training, base: ModelFiles) -> None:
 
 def refuse_machine(training: Training, probe: Callable[[], "Machine"] | None = None) -> None:
     """Raise ConfigError for what this machine cannot do; torch is imported only if something is asked for."""
-    asked = (training.quantize, training.dtype, training.attention, training.processes > 1)
-    if asked == ("none", "auto", "auto", False):
+    everywhere = training.quantize == "none" and training.dtype != "bfloat16" and training.processes == 1
+    if everywhere and training.attention not in ("flex", "flash"):
         return
     from .hardware import choose, machine
 

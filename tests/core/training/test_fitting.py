@@ -75,5 +75,6 @@ def test_a_machine_is_looked_at_only_where_something_is_asked_of_it() -> None:
         raise AssertionError("torch would be imported")
 
     refuse_machine(Training(), unasked)
+    refuse_machine(Training(preset="cpu-small"), unasked)
     with pytest.raises(ConfigError, match="bitsandbytes is not installed"):
         refuse_machine(Training(quantize="nf4"), Machine)

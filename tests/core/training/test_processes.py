@@ -27,6 +27,7 @@ from wheelwork.tests.core.training.toys import STEPS, TRAINING, sample, samples,
 
 ONE = TRAINING.model_copy(update={"dropout": 0.0})
 TWO = ONE.model_copy(update={"processes": 2})
+LONG = TWO.model_copy(update={"epochs": 40, "checkpoint_steps": 10})  # not over before a signal has come
 
 encoded = st.builds(
     Encoded,
@@ -114,16 +115,16 @@ def launched() -> list[psutil.Process]:
 
 def test_a_process_that_is_killed_is_one_sentence_and_the_next_run_goes_on(tiny: ModelFiles, tmp_path: Path) -> None:
     def kill_one(step: Step) -> None:
-        if step.step == 3:
+        if step.step == 12:
             os.kill(launched()[-1].pid, signal.SIGKILL)
 
     with pytest.raises(ModelError, match=r"a process of the training was killed \(SIGKILL\), perhaps for want of mem"):
-        train(tiny, tmp_path, settings=TWO, on_step=kill_one)
+        train(tiny, tmp_path, settings=LONG, on_step=kill_one)
     assert not launched()
     assert not (tmp_path / "adapter").exists()
-    resumed = train(tiny, tmp_path, settings=TWO)
-    assert resumed.resumed_at == 2
-    assert len(resumed.losses) == STEPS
+    resumed = train(tiny, tmp_path, settings=LONG)
+    assert resumed.resumed_at >= 10 and resumed.resumed_at % 10 == 0  # as far as it came before the signal did
+    assert len(resumed.losses) == STEPS // 2 * LONG.epochs
 
 
 def test_a_training_that_is_stopped_leaves_no_process(tiny: ModelFiles, tmp_path: Path) -> None:
@@ -134,8 +135,8 @@ def test_a_training_that_is_stopped_leaves_no_process(tiny: ModelFiles, tmp_path
         raise Stopped
 
     with pytest.raises(Stopped):
-        train(tiny, tmp_path, settings=TWO, on_step=stop)
-    assert len(started) >= 2
+        train(tiny, tmp_path, settings=LONG, on_step=stop)
+    assert len(started) == 3  # the launcher and two
     assert eventually(lambda: not any(one.is_running() for one in started))
 
 

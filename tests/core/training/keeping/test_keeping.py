@@ -26,7 +26,7 @@ from wheelwork.tests.core.training.toys import TRAINING, sample, samples, train
 OLD = [sample(f"the router number {n}", "wifi") for n in range(6)]
 NEW = [sample(f"the invoice number {n}", "bill") for n in range(6)]
 ON = TRAINING.model_copy(
-    update={"start": "champion", "epochs": 20, "dropout": 0.0, "noise": 0.0, "checkpoint_steps": 100}
+    update={"start": "champion", "epochs": 10, "dropout": 0.0, "noise": 0.0, "checkpoint_steps": 100}
 )
 
 KILLED = """
