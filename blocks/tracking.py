@@ -89,24 +89,39 @@ class Tracking:
         *,
         params: Mapping[str, Any] | None = None,
         metrics: Mapping[str, float] | None = None,
-        curve: Mapping[str, Sequence[float]] | None = None,
+        curve: Mapping[str, Mapping[int, float]] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Parameters (nested ones as dotted names), metrics, metrics by step (from 1) and tags, in one batch each."""
+        """Parameters (nested ones as dotted names), metrics, metrics by step and tags, in one batch each.
+
+        Of a metric by step only the steps that the run lacks are written: others may have been live.
+        """
         now = int(time.time() * 1000)
         points = [Metric(name, value, now, 0) for name, value in (metrics or {}).items()]
-        points += [
-            Metric(name, value, now, step)
-            for name, values in (curve or {}).items()
-            for step, value in enumerate(values, start=1)
-        ]
+        for name, values in (curve or {}).items():
+            known = self.steps_of(run_id, name)
+            points += [Metric(name, value, now, step) for step, value in values.items() if step not in known]
         flat = [Param(name, text[:LONGEST_PARAMETER]) for name, text in flattened(params or {})]
         with explained():
-            for start in range(0, len(points), 1000):  # MLflow's limits for one batch
-                self._client.log_batch(run_id, metrics=points[start : start + 1000])
+            self._log_metrics(run_id, points)
             for start in range(0, len(flat), 100):
                 self._client.log_batch(run_id, params=flat[start : start + 100])
             self._client.log_batch(run_id, tags=[RunTag(name, value) for name, value in (tags or {}).items()])
+
+    def log_points(self, run_id: str, points: Sequence[tuple[str, float, int]]) -> None:
+        """Metrics as name, value and step, as of now."""
+        now = int(time.time() * 1000)
+        with explained():
+            self._log_metrics(run_id, [Metric(name, value, now, step) for name, value, step in points])
+
+    def steps_of(self, run_id: str, name: str) -> set[int]:
+        """The steps of a metric that the run has."""
+        with explained():
+            return {point.step for point in self._client.get_metric_history(run_id, name)}
+
+    def _log_metrics(self, run_id: str, points: Sequence[Metric]) -> None:
+        for start in range(0, len(points), 1000):  # MLflow's limit for one batch
+            self._client.log_batch(run_id, metrics=points[start : start + 1000])
 
     def log_table(self, run_id: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], name: str) -> None:
         """`rows` under `columns` as the table `name` of the run, written anew; what a row lacks is null."""
@@ -123,10 +138,6 @@ class Tracking:
     def log_text(self, run_id: str, text: str, name: str) -> None:
         with explained():
             self._client.log_text(run_id, text, name)
-
-    def log_figure(self, run_id: str, figure: Any, name: str) -> None:
-        with explained():
-            self._client.log_figure(run_id, figure, name)
 
     def end_run(self, run_id: str, status: str = "FINISHED") -> None:
         with explained():

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -16,15 +17,19 @@ Clock = Callable[[], float]
 Money = Callable[[], float]
 
 
+class Show(Protocol):
+    """Hears how much is done, and in a few words what is being done; says it all in words."""
+
+    def __call__(self, done: float, doing: str = "") -> str: ...
+
+
 def nothing() -> float:
     """The cost of what has no price."""
     return 0.0
 
 
 @contextmanager
-def showing(
-    what: str, total: float, cost: Money = nothing, clock: Clock = time.monotonic
-) -> Iterator[Callable[[float], str]]:
+def showing(what: str, total: float, cost: Money = nothing, clock: Clock = time.monotonic) -> Iterator[Show]:
     """Yield a function that hears how many of `total` are done, as often as it likes, and says it in words.
 
     On a terminal they stand beside a bar, elsewhere in a line every 15 seconds, such as
@@ -35,9 +40,9 @@ def showing(
     bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal)
     pace, printed = Pace(total, cost, clock), clock()
 
-    def advance(done: float) -> str:
+    def advance(done: float, doing: str = "") -> str:
         nonlocal printed
-        said = pace(done)
+        said = f"{doing}, {pace(done)}" if doing else pace(done)
         bar.update(line, completed=done, said=said)
         if not console.is_terminal and clock() - printed >= LINE_SECONDS:
             console.print(f"  {what}: {said}", soft_wrap=True)

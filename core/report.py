@@ -81,9 +81,8 @@ def as_markdown(report: Report) -> str:
 {markdown_table(["funnel", "samples", "share"], funnel_rows(report))}
 
 {_teacher_sentence(report)} {_training_sentence(report)}
-{_review_lines(report)}{_batch_section(report)}
-This was look {report.gate["look"]} at the target; it could spend α = \
-{report.gate["alpha"]:.3g}. Round `{report.round}`, seed {report.seed}.
+{_training_lines(report)}{_review_lines(report)}{_batch_section(report)}
+{_look_sentence(report)} Round `{report.round}`, seed {report.seed}.
 """
 
 
@@ -116,7 +115,7 @@ def as_renderable(report: Report) -> RenderableType:
         side_by_side,
         Text(),
         Text(f"{_teacher_sentence(report)} {_training_sentence(report)}"),
-        *map(Text, (*focus_sentences(report), *review_sentences(report))),
+        *map(Text, (*training_sentences(report), *focus_sentences(report), *review_sentences(report))),
         *(warnings(report.batch) if report.batch else ()),
         Text(_where_sentence(report), style="dim"),
     )
@@ -130,14 +129,34 @@ def show(report: Report, console: Console) -> None:
 
 def _training_sentence(report: Report) -> str:
     train: dict[str, Any] = report.train
+    if not train["samples"]:
+        return "Nothing was trained."
     replayed = report.replay.get("samples", 0)
     old = f", {replayed} of them replayed from the pool" if replayed else ""
-    notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in train.get("notes", ()))
     return (
         f"Trained on {train['samples']} samples{old} ({train['tokens']:,} tokens over all epochs) in "
-        f"{train['seconds']:.0f} s, {train['tokens_per_second']:.0f} tokens/s; final loss "
-        f"{train['final_loss']:.4f}.{notes}"
+        f"{train['seconds']:.0f} s, {train['tokens_per_second']:.0f} tokens/s; final loss {train['final_loss']:.4f}."
     )
+
+
+def training_sentences(report: Report) -> list[str]:
+    """How the training ended, where not as planned, and what was measured on samples held back."""
+    train: dict[str, Any] = report.train
+    sentences = []
+    if stopped := train.get("stopped"):
+        sentences.append(f"The training ended early, in step {train['steps']}: {stopped}.")
+    if (validation := train.get("validation_loss")) is not None:
+        sentences.append(
+            f"The adapter is that of step {train['step']}; its loss on samples held back is {validation:.4f}."
+        )
+    return sentences + [f"{note[:1].upper()}{note[1:]}." for note in train.get("notes", [])]
+
+
+def _training_lines(report: Report) -> str:
+    """The same as a list of Markdown, and the curve of the loss."""
+    picture = f"[The loss of every step]({report.mlflow['url']}/artifacts/{LOSS_PICTURE})"
+    lines = [*training_sentences(report), *([picture] if report.train["samples"] else [])]
+    return "\n" + "\n".join(f"- {line}" for line in lines) + "\n" if lines else ""
 
 
 def _teacher_sentence(report: Report) -> str:
@@ -203,8 +222,8 @@ def _review_lines(report: Report) -> str:
     return "\n" + "\n".join(f"- {sentence}" for sentence in sentences) + "\n" if sentences else ""
 
 
-BATCH_PICTURE = "batch.svg"
-"""Its name among the artifacts of the round's run."""
+BATCH_PICTURE, LOSS_PICTURE = "batch.svg", "loss.svg"
+"""Their names among the artifacts of the round's run."""
 
 
 def _batch_section(report: Report) -> str:
@@ -222,6 +241,13 @@ def _batch_section(report: Report) -> str:
 {markdown_table(list(BATCH_COLUMNS), cells)}
 
 {said}"""
+
+
+def _look_sentence(report: Report) -> str:
+    """Which look at the holdout this was; none where nothing was measured."""
+    if not report.suites:
+        return "Nothing was measured, so that no look at the target was spent."
+    return f"This was look {report.gate['look']} at the target; it could spend α = {report.gate['alpha']:.3g}."
 
 
 def _where_sentence(report: Report) -> str:

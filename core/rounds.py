@@ -15,6 +15,7 @@ from .quality.batch.findings import BatchReport
 from .quality.funnel import ASKING, FilterCount
 from .quality.review.opening import Reviewed
 from .settings import Setting
+from .training.control.worth import Expectation
 from .training.trained import Trained
 
 
@@ -229,7 +230,7 @@ def build_report(
     waves: Sequence[Generated],
     sifted: Sifted,
     replayed: Replayed | None,
-    trained: TrainedAdapter,
+    trained: TrainedAdapter | Expectation,
     decision: Decision,
     steps: dict[str, StepTime],
     *,
@@ -240,7 +241,6 @@ def build_report(
     total: float,
 ) -> Report:
     """Put the parts of a round together; `total` is the seconds since the process began."""
-    training = trained.training
     return Report(
         loop=round_.loop,
         round=round_.id,
@@ -249,16 +249,7 @@ def build_report(
         reasons=decision.reasons,
         funnel=funnel_summary(waves, sifted),
         teacher=teacher_summary(waves),
-        train={
-            "samples": training.samples,
-            "tokens": training.tokens,
-            "seconds": training.seconds,
-            "tokens_per_second": training.tokens_per_second,
-            "final_loss": training.final_loss,
-            "hardware": training.hardware,
-            "notes": training.notes,
-            **({"focus": training.focus.model_dump(mode="json")} if training.focus else {}),
-        },
+        train=train_summary(trained),
         suites={name: suite_summary(figures) for name, figures in decision.figures.items()},
         timings=_timings(steps, recording, total),
         cache={name: step.cache for name, step in steps.items()},
@@ -270,6 +261,27 @@ def build_report(
         review=sifted.people.summary() if sifted.people else {},
         batch=sifted.batch.report if sifted.batch else None,
     )
+
+
+def train_summary(trained: TrainedAdapter | Expectation) -> dict[str, Any]:
+    """Size and speed of a training, and how it ended: the steps, the one that the adapter is of, what else is said.
+
+    Of a round that did not train, what was looked at before.
+    """
+    if isinstance(trained, Expectation):
+        return {"samples": 0, "expected": trained.model_dump(mode="json")}
+    training = trained.training
+    figures = {"samples", "tokens", "seconds", "tokens_per_second", "final_loss"}
+    told = training.model_dump(mode="json", include=figures | {"hardware", "notes"})
+    told |= {"steps": len(training.losses), "step": training.step or len(training.losses)}
+    if training.stopped:
+        told["stopped"] = training.stopped
+    measured = dict(training.validation)
+    if training.step in measured:
+        told["validation_loss"] = measured[training.step]
+    if training.focus:
+        told["focus"] = training.focus.model_dump(mode="json")
+    return told
 
 
 def _timings(steps: dict[str, StepTime], recording: float, total: float) -> dict[str, float]:

@@ -14,8 +14,11 @@ from ..core.loops import load_loop
 from ..core.quality.batch.findings import BatchReport
 from ..core.quality.batch.picture import Plot, draw
 from ..core.quality.verdicts import DUPLICATE_OF
-from ..core.report import BATCH_PICTURE, SUITE_COLUMNS, as_markdown, funnel_rows, suite_rows
+from ..core.report import BATCH_PICTURE, LOSS_PICTURE, SUITE_COLUMNS, as_markdown, funnel_rows, suite_rows
 from ..core.rounds import Generated, Replayed, Report, Results, Round, Sifted, Site, TrainedAdapter, teacher_summary
+from ..core.training.control.picture import draw as draw_training
+from ..core.training.control.worth import Expectation
+from .live import LOSS, VALIDATION
 from .sift import REMARKS
 from .steps import RETRIED, recorded
 
@@ -27,10 +30,11 @@ def record_round(
     waves: tuple[Generated, ...],
     sifted: Sifted,
     replayed: Replayed | None,
-    trained: TrainedAdapter,
+    trained: TrainedAdapter | Expectation,
     results: Results,
 ) -> None:
     """Write parameters, figures, the loss curve, samples and answers of the round to its MLflow run."""
+    training = trained.training if isinstance(trained, TrainedAdapter) else None
     loop = load_loop(site.loop, excluded=round_.excluded)
     store, tracking = ArtifactStore(site.artifacts), Tracking(round_.loop, site.home)
     tables = {"kept": sifted.kept, "dropped": sifted.dropped} | ({"replayed": replayed.samples} if replayed else {})
@@ -56,9 +60,7 @@ def record_round(
             **{f"review.{name}": float(value) for name, value in sifted.reviewed.model_dump().items() if value},
             **people_metrics(sifted),
             **(batch_metrics(sifted.batch.report) if sifted.batch else {}),
-            "train.samples": trained.training.samples,
-            "train.tokens_per_second": trained.training.tokens_per_second,
-            "train.seconds": trained.training.seconds,
+            **training_metrics(trained),
             **focus_metrics(trained),
             "benchmark.seconds": results.seconds,
         }
@@ -68,11 +70,13 @@ def record_round(
             for model, mean in answers.means.items()
             if mean is not None
         },
-        curve={"train.loss": trained.training.losses},
+        curve={LOSS: dict(enumerate(training.losses, start=1)), VALIDATION: dict(training.validation)}
+        if training is not None
+        else None,
         tags={
             "wheelwork.data": sifted.kept.digest,
             "wheelwork.pool": round_.pool or "",
-            "wheelwork.adapter": trained.digest,
+            "wheelwork.adapter": trained.digest if isinstance(trained, TrainedAdapter) else "",
             "wheelwork.acknowledged": "; ".join(f"{fit.kind}: {reason}" for fit, reason in loop.acknowledged),
             "wheelwork.prompts": ", ".join(t.digest for t in loop.writing().templates.values()),
         },
@@ -96,7 +100,9 @@ def record_round(
     writing = loop.writing()
     for template in (*writing.templates.values(), writing.answer, *loop.review_templates.values()):
         register_prompt(round_.loop, template, round_.run_id)
-    tracking.log_figure(round_.run_id, _loss_figure(trained.training.losses), "loss.png")
+    if training is not None:
+        title = f"{round_.loop}, round {round_.id}: the training"
+        tracking.log_text(round_.run_id, draw_training(training, title), LOSS_PICTURE)
     if sifted.batch is not None:
         plot = Plot.model_validate(store.read_json(sifted.batch.plot))
         title = f"{round_.loop}, round {round_.id}: {plot.kept:,} kept beside {plot.reference:,} seeds"
@@ -120,6 +126,22 @@ def promote(site: Site, round_: Round, sifted: Sifted, trained: TrainedAdapter, 
         if decision.verdict == "promoted":
             tracking.point(CHAMPION, version)
     return version
+
+
+def adapter_of(
+    site: Site,
+    round_: Round,
+    sifted: Sifted,
+    candidate: TrainedAdapter | Expectation,
+    decision: Decision,
+    base: str,
+) -> dict[str, str]:
+    """Version, digest and place of the candidate, which is registered; of the champion where nothing was trained."""
+    if isinstance(candidate, Expectation):
+        stays = round_.champion
+        return {"version": stays.version, "digest": stays.digest, "path": str(stays.folder)} if stays else {}
+    version = promote(site=site, round_=round_, sifted=sifted, trained=candidate, decision=decision, base=base)
+    return {"version": version, "digest": candidate.digest, "path": candidate.adapter.uri}
 
 
 @task(**recorded("publish"), **RETRIED)
@@ -150,10 +172,24 @@ def publish(site: Site, run_id: str, report: Report) -> None:
     create_link_artifact(report.mlflow["url"], link_text="The round in MLflow", key=f"{key}-mlflow")
 
 
-def focus_metrics(trained: TrainedAdapter) -> dict[str, float]:
+def focus_metrics(trained: TrainedAdapter | Expectation) -> dict[str, float]:
     """How samples were weighted, chosen and ordered, as metrics; nothing where nothing was asked for."""
-    focus = trained.training.focus
+    focus = trained.training.focus if isinstance(trained, TrainedAdapter) else None
     return {f"train.focus.{name}": value for name, value in focus.metrics.items()} if focus else {}
+
+
+def training_metrics(trained: TrainedAdapter | Expectation) -> dict[str, float]:
+    """What the training did, or what was expected of one that was left out."""
+    if isinstance(trained, Expectation):
+        told = trained.model_dump(exclude={"reason"})
+        return {f"expect.{name}": float(value) for name, value in told.items()}
+    training = trained.training
+    return {
+        "train.samples": training.samples,
+        "train.tokens_per_second": training.tokens_per_second,
+        "train.seconds": training.seconds,
+        "train.step": float(training.step or len(training.losses)),
+    }
 
 
 def people_metrics(sifted: Sifted) -> dict[str, float]:
@@ -180,14 +216,3 @@ def batch_metrics(batch: BatchReport) -> dict[str, float]:
 def _columns(rows: list[dict[str, Any]], *first: str) -> list[str]:
     """`first`, then every other column that a row has, in the order of appearance."""
     return list(dict.fromkeys([*first, *(column for row in rows for column in row)]))
-
-
-def _loss_figure(losses: tuple[float, ...]) -> Any:
-    from matplotlib.figure import Figure
-
-    drawn = Figure(figsize=(6, 3), layout="constrained")
-    axes = drawn.subplots()
-    axes.plot(range(1, len(losses) + 1), losses, linewidth=1)
-    axes.set(xlabel="step", ylabel="training loss (nats per token)", yscale="log")
-    axes.grid(alpha=0.3)
-    return drawn

@@ -1,8 +1,9 @@
 """Progress of a long step: a bar in the terminal, a bar on the Prefect page."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Protocol
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
@@ -10,7 +11,11 @@ from ..core.pace import Money, nothing, showing
 
 PAGE_SECONDS = 3.0  # between two updates of the page
 
-Advance = Callable[[float], None]
+
+class Advance(Protocol):
+    """Hears how much is done, and in a few words what is being done."""
+
+    def __call__(self, done: float, doing: str = "") -> None: ...
 
 
 @contextmanager
@@ -21,9 +26,9 @@ def progress(what: str, total: int, cost: Money = nothing) -> Iterator[Advance]:
 
     with showing(what, total, cost) as show:
 
-        def advance(done: float) -> None:
+        def advance(done: float, doing: str = "") -> None:
             nonlocal shown
-            said, now = show(done), time.monotonic()
+            said, now = show(done, doing), time.monotonic()
             if now - shown >= PAGE_SECONDS or done >= total:
                 update_progress_artifact(page, 100.0 * done / max(1, total), description=f"{what}: {said}")  # type: ignore[arg-type]
                 shown = now
@@ -31,18 +36,24 @@ def progress(what: str, total: int, cost: Money = nothing) -> Iterator[Advance]:
         yield advance
 
 
+class Hear(Protocol):
+    """Hears which part of a step is how far, from 0 to 1, and in a few words what is being done."""
+
+    def __call__(self, part: str, done: float, doing: str = "") -> None: ...
+
+
 @contextmanager
-def stages() -> Iterator[Callable[[str, float], None]]:
-    """Yield a function that hears which part of a step is how far, from 0 to 1; each part has a bar of its own."""
+def stages() -> Iterator[Hear]:
+    """Yield a function that hears of a step in parts; each part has a bar of its own."""
     with ExitStack() as stack:
         now: str | None = None
         advance: Advance
 
-        def hear(part: str, fraction: float) -> None:
+        def hear(part: str, done: float, doing: str = "") -> None:
             nonlocal now, advance
             if part != now:
                 stack.close()  # the bar of the part before
                 now, advance = part, stack.enter_context(progress(part, 1))
-            advance(fraction)
+            advance(done, doing)
 
         yield hear

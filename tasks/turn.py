@@ -34,10 +34,12 @@ from ..core.rounds import (
     build_report,
     funnel_summary,
 )
+from ..core.training.control.worth import Expectation
 from ..core.training.keeping.former import refuse_misfit, uses_champion
 from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
 from .check import check_batch
-from .conclude import promote, publish, record_round
+from .conclude import adapter_of, publish, record_round
+from .expect import expected_of, refuse_nothing_kept, undecided
 from .generate import vary_samples, write_samples
 from .pool import draw_replay, fill_pool
 from .rehearse import answer_rehearsal
@@ -78,7 +80,7 @@ class Turn:
             pool=Pool(site.home, loop.name).drawn_by(round_id),
             excluded=tuple(sorted({*excluded} - turned_down_by(site.home, loop.name, round_id))),
         )
-        if (champion := self._champion_kept_to()) is not None:
+        if (champion := self._champion_of_training()) is not None:
             refuse_misfit(Adapter(champion.folder, champion.digest), self._base.name, loop.settings.train)
 
     def gather(self) -> Sifted:
@@ -193,7 +195,13 @@ class Turn:
     def rehearse(self) -> Rehearsed:
         return self._steps.run(answer_rehearsal, prompts=self._loop.rehearsal_digest, engine=self._engine)
 
-    def train(self, sifted: Sifted, replayed: Replayed | None, rehearsed: Rehearsed) -> TrainedAdapter:
+    def train(self, sifted: Sifted, replayed: Replayed | None, rehearsed: Rehearsed) -> TrainedAdapter | Expectation:
+        """The candidate; where the loop asks whether training is worth it, and it is not, what was expected."""
+        refuse_nothing_kept(self._waves, sifted)
+        before, base = self._champion_before(), self._base.digest
+        expected = expected_of(self._steps, self.round, self._loop, sifted, before, self._encoder, base)
+        if expected is not None and expected.reason:
+            return expected
         return self._steps.run(
             train_lora,
             kept=sifted.kept,
@@ -202,13 +210,16 @@ class Turn:
             left_out=self._loop.material.left_out,
             seeds=self._loop.material.seeds_digest,
             prompts=self._loop.material.prompt_digest,
-            base=self._base.digest,
+            base=base,
             training=self._loop.settings.train,
             seed=self.round.seed,
             champion=self._champion_of_training(),
+            about=self.round.run_id,
         )
 
-    def benchmark(self, candidate: TrainedAdapter) -> Results:
+    def benchmark(self, candidate: TrainedAdapter | Expectation) -> Results:
+        if isinstance(candidate, Expectation):
+            return Results(suites={}, calls=0, reused=0, seconds=0)
         return self._steps.run(
             answer_suites,
             candidate=candidate.adapter,
@@ -218,8 +229,10 @@ class Turn:
             engine=self._engine,
         )
 
-    def decide(self, candidate: TrainedAdapter, results: Results) -> Decision:
+    def decide(self, candidate: TrainedAdapter | Expectation, results: Results) -> Decision:
         """Read the scores and judge them; how often these targets were looked at before comes from MLflow."""
+        if isinstance(candidate, Expectation):
+            return undecided(candidate)
         store = ArtifactStore(self._site.artifacts)
         scores = []
         for name, answers in results.suites.items():
@@ -245,7 +258,7 @@ class Turn:
         self,
         sifted: Sifted,
         replayed: Replayed | None,
-        candidate: TrainedAdapter,
+        candidate: TrainedAdapter | Expectation,
         results: Results,
         decision: Decision,
     ) -> Report:
@@ -260,14 +273,7 @@ class Turn:
             trained=candidate,
             results=results,
         )
-        version = promote(
-            site=self._site,
-            round_=self.round,
-            sifted=sifted,
-            trained=candidate,
-            decision=decision,
-            base=self._base.digest,
-        )
+        adapter = adapter_of(self._site, self.round, sifted, candidate, decision, self._base.digest)
         pool = fill_pool(
             site=self._site,
             round_=self.round,
@@ -287,8 +293,8 @@ class Turn:
             decision,
             self._steps.times,
             pool=pool,
-            adapter={"version": version, "digest": candidate.digest, "path": candidate.adapter.uri},
-            mlflow={"run_id": self.round.run_id, "model_version": version, "url": self._run_url()},
+            adapter=adapter,
+            mlflow={"run_id": self.round.run_id, "model_version": adapter["version"], "url": self._run_url()},
             recording=time.perf_counter() - started,
             total=time.time() - psutil.Process().create_time(),
         )
@@ -312,8 +318,10 @@ class Turn:
 
     def _scoring_champion(self) -> Champion | None:
         """The champion that a filter scores with; never what this round itself promoted, so that it ends as it did."""
-        if BY_CHAMPION not in self._loop.settings.funnel.scored_by:
-            return None
+        return self._champion_before() if BY_CHAMPION in self._loop.settings.funnel.scored_by else None
+
+    def _champion_before(self) -> Champion | None:
+        """The champion that this round set out from, also after it promoted its own."""
         return self._tracking.champion_before_run(self.round.run_id)
 
     def _champion_of_training(self) -> Champion | None:
@@ -324,7 +332,7 @@ class Turn:
         training = self._loop.settings.train
         if not (uses_champion(training) or training.measures):
             return None
-        return self._tracking.champion_before_run(self.round.run_id)
+        return self._champion_before()
 
     def _model(self, name: str) -> ModelFiles:
         return ModelStore().get(self._loop.model_ref(name))

@@ -71,7 +71,7 @@ def distil(
     """Let `teacher` answer `prompts`, train an adapter of `student` on that, write it to `target`, score both.
 
     The training is the loop's `train` without `start`, `keep` and `focus`, which are about the champion; with logits a
-    message is read as it is, without noise, as that is what the teacher thought about, and in one process.
+    message is read as it is, whole and without noise, as that is what the teacher thought about, and in one process.
     Raises DataError without prompts, ModelError where logits cannot be compared.
     """
     from ..training.trainer import train_adapter
@@ -82,7 +82,7 @@ def distil(
     training = loop.settings.train.model_copy(update={"start": "scratch", "keep": (), "focus": ()})
     if settings.kind == "logits":
         check_same_tokens(teacher.model, student)
-        training = training.model_copy(update={"noise": 0.0, "processes": 1})
+        training = training.model_copy(update={"noise": 0.0, "too_long": "drop", "processes": 1})
     samples, cut = _taught(loop, teacher, prompts, cache, progress)
     soft = _soft(samples, teacher, student, training, settings, cache, progress) if settings.kind == "logits" else None
     trained = train_adapter(
@@ -92,7 +92,7 @@ def distil(
         seed=seed,
         target=target,
         checkpoints=cache / "training" / "students",
-        on_step=lambda step, steps, loss: progress("training the student", step, steps),
+        on_step=lambda step: progress("training the student", step.step, step.steps),
         soft=soft,
     )
     return Distilled(trained, len(samples), cut, _scores(loop, teacher, student, target, cache, progress))

@@ -14,7 +14,14 @@ FOLDER = re.compile(r"checkpoint-(\d+)")
 
 
 def last_checkpoint(folder: Path) -> tuple[Path | None, int]:
-    """The newest whole checkpoint in `folder` and its step, or None and 0.
+    """The newest whole checkpoint in `folder` and its step, or None and 0."""
+    for step, path in checkpoints_in(folder):
+        return path, step
+    return None, 0
+
+
+def checkpoints_in(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Step and folder of every whole checkpoint in `folder`, the newest first.
 
     The state file is written last, so where it is whole the rest is whole too.
     """
@@ -25,8 +32,7 @@ def last_checkpoint(folder: Path) -> tuple[Path | None, int]:
         except (OSError, ValueError):
             continue
         if state.get("global_step") == step:
-            return path, step
-    return None, 0
+            yield step, path
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What a training reads, in order: every epoch of it, each in another order and with other slips of the pen."""
 
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from .focus.order import MIDDLE, Due
 from .noise import as_typed
 from .packing import Encoded, encode
 from .settings import Training
+from .windows import lessons_of, read
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,11 @@ class Course(Dataset[Encoded]):
         self._tokenizer = tokenizer
         self._settings = settings
         self._seed = seed
-        self.too_long = 0  # samples left out
+        self.too_long = 0  # answers left out
+        self.windowed = 0  # answers read in several windows
         lessons: list[Lesson] = []
         for sample, hard in zip(samples, difficulty or [MIDDLE] * len(samples), strict=True):
-            encoded, too_long = encode([sample], tokenizer, settings.max_length)
-            old, noisy = sample.id in replayed, sample if _takes_noise(sample) else None
-            lessons.extend(Lesson(replace(one, replayed=old), noisy, hard) for one in encoded)
-            self.too_long += too_long
+            lessons.extend(self._lessons_of(sample, hard, sample.id in replayed))
         self._lessons = _balanced(lessons)
         draw = random.Random(seed)
         self._order: list[int] = []
@@ -67,7 +66,14 @@ class Course(Dataset[Encoded]):
 
     def encoded(self, samples: Iterable[Sample]) -> list[Encoded]:
         """Other samples as this course would have them, without noise."""
-        return encode(samples, self._tokenizer, self._settings.max_length)[0]
+        return [one for sample in samples for one in lessons_of(sample, self._tokenizer, self._settings)]
+
+    @property
+    def notes(self) -> list[str]:
+        """What became of answers that are too long, in sentences for the report."""
+        longer = f"answers longer than the {self._settings.max_length} tokens of `train.max_length`"
+        counted = {"left out": self.too_long, "read in windows": self.windowed}
+        return [f"{longer}: {count} {done}" for done, count in counted.items() if count]
 
     @property
     def tokens(self) -> int:
@@ -86,6 +92,14 @@ class Course(Dataset[Encoded]):
         for one in again:
             return replace(one, weight=lesson.encoded.weight, replayed=lesson.encoded.replayed)
         return lesson.encoded  # a slip of the pen has made it too long
+
+    def _lessons_of(self, sample: Sample, difficulty: float, replayed: bool) -> Iterator[Lesson]:
+        answers, too_long = read(sample, self._tokenizer, self._settings)
+        self.too_long += too_long
+        for windows in answers:
+            self.windowed += len(windows) > 1
+            noisy = sample if len(windows) == 1 and _takes_noise(sample) else None
+            yield from (Lesson(replace(one, replayed=replayed), noisy, difficulty) for one in windows)
 
     def _due(self, lesson: Encoded, turn: int) -> bool:
         return not lesson.rehearsal or turn % self._settings.rehearse_every == 0

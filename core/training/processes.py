@@ -9,14 +9,14 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import psutil
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from .. import errors
 from ..errors import ModelError, WheelworkError
@@ -25,6 +25,7 @@ from ..parallel import cores
 from ..samples import Sample
 from ..settings import Setting
 from ..workspace import scratch_in
+from .control.step import OnStep, Step
 from .keeping.former import Former
 from .packing import Encoded
 from .settings import Training
@@ -50,10 +51,10 @@ class Job(Setting):
 class Said(Setting):
     """A line of a process to the one that started it: a step, the end, or an error in the user's words."""
 
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # the loss that a training ends with may be no number
+
     wheelwork: Literal["step", "trained", "failed"]
-    step: int = 0
-    steps: int = 0
-    loss: float = 0.0
+    step: Step | None = None
     trained: Trained | None = None
     error: str = ""
     message: str = ""
@@ -87,7 +88,7 @@ def train_in_processes(
     target: Path,
     checkpoints: Path,
     former: Former,
-    on_step: Callable[[int, int, float], None],
+    on_step: OnStep,
 ) -> Trained:
     """As `train_adapter`, in `settings.processes` processes on `device`; none is left behind, however it ends.
 
@@ -115,15 +116,15 @@ def train_in_processes(
         raise ended or _killed(told.read_text(encoding="utf-8", errors="replace"))
 
 
-def _follow(child: "subprocess.Popen[str]", on_step: Callable[[int, int, float], None]) -> Trained | Exception | None:
+def _follow(child: "subprocess.Popen[str]", on_step: OnStep) -> Trained | Exception | None:
     """Hear the processes out; what came of it, or None where they ended without a word."""
     assert child.stdout is not None
     ended: Trained | Exception | None = None
     for line in child.stdout:
         with suppress(ValidationError):  # what a library prints
             said = Said.model_validate_json(line)
-            if said.wheelwork == "step":
-                on_step(said.step, said.steps, said.loss)
+            if said.step is not None:
+                on_step(said.step)
             elif said.wheelwork == "trained":
                 ended = said.trained
             elif ended is None:  # the others fail because the first one did

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ..settings import Setting
+from .control.settings import Control
 from .focus.emphasis import Emphasis, Measure
 from .focus.order import Order, Shuffled
 from .keeping.settings import Keep, Start, as_list, once_each
@@ -39,8 +40,12 @@ class Training(Setting):
     epochs: int = Field(6, ge=1, le=100, description="passes over the samples")
     rehearse_every: int = Field(1, ge=1, le=100, description="a rehearsal answer is read in one of so many epochs")
     batch_size: int = Field(8, ge=1, le=4096, description="samples in a step")
-    max_length: int = Field(1024, ge=16, description="longest sample in tokens; longer ones are left out, counted")
+    max_length: int = Field(1024, ge=16, description="longest sample in tokens")
+    too_long: Literal["drop", "window"] = Field(
+        "drop", description="a longer one is left out and counted, or read in several windows of that length"
+    )
     checkpoint_steps: int = Field(25, ge=1, description="a killed training goes on from the last multiple of this")
+    control: Control = Field(Control(), description="what may end a training early, change its steps, bring it back")
 
     focus: tuple[Emphasis, ...] = Field(
         (), description="which samples are learnt from and how much each counts, one after the other; docs/focus.md"

@@ -16,6 +16,10 @@ class Trained(Setting):
     losses: tuple[float, ...]
     resumed_at: int = 0
     packed: bool = True  # False: the architecture took no packed rows, samples went one at a time
+    validation: tuple[tuple[int, float], ...] = ()  # step and loss on what was held back; empty: nothing was
+    step: int = 0  # the one whose weights the adapter has; 0: not told
+    stopped: str = ""  # why the training ended before its last step
+    parts: int = 1  # in which the steps were taken in the end, for want of memory
     hardware: tuple[str, ...] = ()  # what was chosen by what the machine has, and why
     notes: tuple[str, ...] = ()  # what a reader of these figures should know
     focus: FocusRecord | None = None  # how samples were weighted, chosen and ordered; None where nothing was asked

@@ -1,20 +1,15 @@
-"""Training one LoRA adapter: the Trainer of transformers with our collator and our loss."""
+"""Training one LoRA adapter: from samples and a base to a folder."""
 
 import json
 import logging
-import math
 import shutil
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
-from torch.utils.data import DataLoader
 
 from ..digests import SHORT, digest_of
 from ..errors import ConfigError, DataError, ModelError
@@ -22,25 +17,30 @@ from ..models.progress import quiet_transformers
 from ..models.store import ModelFiles
 from ..samples import Sample
 from ..workspace import writing
-from .adapter import loraplus, told, with_adapter
-from .checkpoints import explaining_write_errors, last_checkpoint
+from .adapter import told, with_adapter
+from .arguments import arguments_of
+from .checkpoints import explaining_write_errors
+from .control.fitting import out_of_memory
+from .control.running import run
+from .control.step import OnStep, unheard
+from .control.validation import Split
 from .distilling import SoftTargets
 from .focus.focusing import Focused, focus
 from .focus.measuring import Heard
 from .fused import fuse
 from .hardware import choose, machine
 from .keeping.former import NOTHING_BEFORE, Former
-from .keeping.keeper import Keeper, identity_of, keeper_of, kept_apart
-from .layout import Layout, fitted, one_by_one
+from .keeping.keeper import identity_of, keeper_of, kept_apart
+from .layout import fitted, one_by_one
 from .lessons import Course
-from .losses import head_is_last, keeping_losses, learning_losses
-from .packing import Encoded, Row
-from .processes import launched, part_of, train_in_processes
+from .losses import head_is_last
+from .packing import Encoded
+from .processes import launched, train_in_processes
 from .settings import Training
+from .steps import PackingTrainer, collating
 from .trained import Trained
 
-OnStep = Callable[[int, int, float], None]  # step, steps in all, loss
-Rows = dict[str, list[Row]]  # to `learn` from, to `keep` to the base on, and of `replay` to the champion too
+LOOKED_AFTER = {"process", "memory", "checkpoint_seconds"}  # of `train.control`: gives no other adapter
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def train_adapter(
     seed: int,
     target: Path,
     checkpoints: Path,
-    on_step: OnStep = lambda step, steps, loss: None,
+    on_step: OnStep = unheard,
     former: Former = NOTHING_BEFORE,
     on_measured: Heard = lambda done, of: None,
     soft: SoftTargets | None = None,
@@ -81,135 +81,95 @@ def train_adapter(
             former=former, on_step=on_step,
         )  # fmt: skip
     with quiet_transformers():
-        course = _course(focused, base, settings, seed, kept_apart(settings, former))
-        encoded = course.lessons
-        read = [
-            base.digest,
-            settings.model_dump(mode="json"),
-            seed,
-            focused.difficulty,
-            [asdict(one) for one in encoded],
-            *([soft.digest] if soft else []),
-        ]
-        identity = digest_of([*read, *identity_of(settings, former)])
+        split = _split(focused.samples, settings, seed)
+        apart = kept_apart(settings, former)
+        course = _course(focused.of(split.learn), base, settings, seed, apart)
+        held_back = _held_back(split, base, settings, seed, apart)
+        identity = _identity(base, settings, seed, [*course.lessons, *held_back], focused, former, soft)
         work = checkpoints / f"training-{identity[:SHORT]}"
-        arguments = _arguments(settings, len(course), work, seed, hardware.device)  # takes this process to its device
+        arguments = arguments_of(settings, len(course), work, seed, hardware.device)
         transformers.set_seed(seed)  # before the adapter's random A matrices
         network = with_adapter(base, settings, hardware)
         fuse(network)
         with explaining_write_errors(checkpoints), _explaining_memory(base):
             keeper = keeper_of(network, base, settings, former, course, seed=seed, work=work)
-        layout, hardware = fitted(network, hardware, max(len(one) for one in encoded), base.name)
-        log.info("training %s: %s", base.name, "; ".join(hardware.notes))
-        collate = partial(_rows, layout=layout, rank=arguments.process_index, processes=arguments.world_size)
-        trainer = PackingTrainer(
-            settings,
-            model=network,
-            args=arguments,
-            train_dataset=course,
-            data_collator=soft.collating(collate) if soft else collate,
-            callbacks=[_Curve(on_step)],
-        )
-        trainer.keeper = keeper
-        trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
-        last, first = last_checkpoint(work)
-        started = time.perf_counter()
-        with explaining_write_errors(checkpoints), _explaining_memory(base):
-            trainer.train(resume_from_checkpoint=str(last) if last else None)
-        seconds = time.perf_counter() - started
+            longest = max(len(one) for one in [*course.lessons, *held_back])
+            layout, hardware = fitted(network, hardware, longest, base.name)
+            log.info("training %s: %s", base.name, "; ".join(hardware.notes))
+            collate = collating(layout, arguments)
+            trainer = PackingTrainer(
+                settings,
+                soft.collating(collate) if soft else collate,
+                keeper=keeper,
+                head=network.get_output_embeddings() if head_is_last(network) else None,
+                model=network,
+                args=arguments,
+                train_dataset=course,
+            )
+            ran = run(trainer, held_back, settings.control, work, on_step)
         if arguments.process_index == 0:
             _write(network, base, target)
     if arguments.process_index == 0:
         shutil.rmtree(work, ignore_errors=True)
         focused.forget()
-    losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
-    tail = losses[-max(1, len(losses) // 10) :]
+    notes = (*told(settings), *keeper.notes, *filter(None, [split.note]), *course.notes, *ran.notes)
     return Trained(
-        samples=len(encoded),
+        samples=len(course.lessons),
         too_long=course.too_long,
-        tokens=course.tokens,
-        seconds=seconds,
-        tokens_per_second=course.tokens * (1 - first / len(losses)) / seconds,
-        final_loss=sum(tail) / len(tail),
-        losses=losses,
-        resumed_at=first,
         packed=layout is not one_by_one,
         hardware=hardware.notes,
-        notes=(*told(settings), *keeper.notes),
+        notes=notes,
         focus=focused.record,
+        **ran.figures(course.tokens),
     )
 
 
-class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
-    """transformers' Trainer on packed rows and losses.py; the output layer runs on completion tokens only."""
-
-    optimizer: Any
-
-    def __init__(self, settings: Training, model: Any, **options: Any) -> None:
-        self._settings = settings
-        super().__init__(model=model, **options)
-        self._head = model.get_output_embeddings() if head_is_last(model) else None
-
-    def get_train_dataloader(self) -> Any:
-        """The same batches for every process, each of which learns its own part of them (processes.py)."""
-        if self.args.world_size == 1:
-            return super().get_train_dataloader()
-        return DataLoader(
-            self.train_dataset, batch_size=self.args.per_device_train_batch_size, collate_fn=self.data_collator
-        )
-
-    def create_optimizer(self, model: Any = None) -> Any:
-        if self.optimizer is None and self._settings.lora_plus > 1:
-            self.optimizer = loraplus(self.model, self._settings)
-        return super().create_optimizer(model)
-
-    keeper = Keeper()
-
-    def compute_loss(
-        self, model: Any, inputs: Rows, return_outputs: bool = False, **_: Any
-    ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Mean over the batch's completion tokens of what losses.py and keeping/ say, in nats."""
-        network = self.accelerator.unwrap_model(model)
-        kept = [keeping_losses(model, network, row, self._head) for row in inputs["keep"]]
-        kept += [self.keeper.replay_losses(model, network, row) for row in inputs["replay"]]
-        loss = torch.cat([*kept, *(learning_losses(model, row, self._head) for row in inputs["learn"])]).mean()
-        if model.training:
-            loss = loss + self.keeper.penalty(network)
-        if not torch.isfinite(loss):
-            raise ModelError(DIVERGED)
-        return (loss, {"loss": loss}) if return_outputs else loss
-
-
-DIVERGED = "the training loss is no longer a number; lower `train.learning_rate` and run again"
-
-
-def _rows(batch: Sequence[Encoded], layout: Layout, rank: int, processes: int) -> Rows:
-    """This process's part of a batch."""
-    part = part_of(batch, rank, processes)
-    parts = {
-        "learn": [one for one in part if not one.rehearsal and not one.replayed],
-        "keep": [one for one in part if one.rehearsal],
-        "replay": [one for one in part if one.replayed],
-    }
-    return {name: layout(own) if own else [] for name, own in parts.items()}
+def _split(samples: Sequence[Sample], settings: Training, seed: int) -> Split:
+    validation = settings.control.validation
+    return Split(tuple(samples)) if validation is None else validation.split(samples, seed)
 
 
 def _course(focused: Focused, base: ModelFiles, settings: Training, seed: int, kept_apart: Collection[str]) -> Course:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
-    samples = focused.samples
-    course = Course(samples, tokenizer, settings, seed, focused.difficulty, kept_apart)
+    course = _read(focused, base, settings, seed, kept_apart)
     if not len(course):
         raise DataError(
-            f"no sample of {len(samples)} is left to train on ({course.too_long} too long); loosen the funnel or raise "
-            "`train.max_length`"
+            f"no sample of {len(focused.samples)} is left to train on ({course.too_long} too long); loosen the funnel "
+            "or raise `train.max_length`"
         )
     return course
 
 
+def _held_back(
+    split: Split, base: ModelFiles, settings: Training, seed: int, kept_apart: Collection[str]
+) -> list[Encoded]:
+    """What is held back for validation, in tokens, as it stands."""
+    if not split.held_back:
+        return []
+    return _read(Focused(split.held_back), base, settings, seed, kept_apart).lessons
+
+
+def _read(focused: Focused, base: ModelFiles, settings: Training, seed: int, kept_apart: Collection[str]) -> Course:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
+    return Course(focused.samples, tokenizer, settings, seed, focused.difficulty, kept_apart)
+
+
+def _identity(
+    base: ModelFiles,
+    settings: Training,
+    seed: int,
+    lessons: Sequence[Encoded],
+    focused: Focused,
+    former: Former,
+    soft: SoftTargets | None,
+) -> str:
+    """Names the training: what would give another adapter, and not how it is looked after."""
+    chosen = settings.model_dump(mode="json", exclude={"control": LOOKED_AFTER})
+    read = [base.digest, chosen, seed, focused.difficulty, [asdict(one) for one in lessons]]
+    return digest_of([*read, *([soft.digest] if soft else []), *identity_of(settings, former)])
+
+
 def _write(network: Any, base: ModelFiles, target: Path) -> None:
     """Save the adapter so that the same training gives the same bytes, on every machine."""
-    if not all(torch.isfinite(weight).all() for weight in network.parameters() if weight.requires_grad):
-        raise ModelError(DIVERGED)
     with explaining_write_errors(target.parent), writing(target) as folder:
         network.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's unfilled model card
@@ -226,54 +186,9 @@ def _explaining_memory(base: ModelFiles) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+        if out_of_memory(error):
             raise ModelError(
                 f"{base.name}: the memory is too small for this training; lower `train.batch_size` or "
                 "`train.max_length`, or choose a smaller model"
             ) from error
         raise
-
-
-class _Curve(transformers.TrainerCallback):  # type: ignore[misc]
-    """Hands each step's loss on as it is logged."""
-
-    def __init__(self, on_step: OnStep) -> None:
-        self._on_step = on_step
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if logs and "loss" in logs:
-            self._on_step(state.global_step, state.max_steps, float(logs["loss"]))
-
-
-def _arguments(settings: Training, lessons: int, checkpoints: Path, seed: int, device: str) -> Any:
-    steps = math.ceil(lessons / settings.batch_size)
-    arguments = transformers.TrainingArguments(
-        output_dir=str(checkpoints),
-        per_device_train_batch_size=settings.batch_size,
-        num_train_epochs=1,  # the course holds all of them, in their order
-        train_sampling_strategy="sequential",
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=round(steps * settings.warmup),
-        weight_decay=settings.weight_decay,
-        max_grad_norm=1.0,
-        optim="adamw_torch_fused",
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_strategy="steps",
-        save_steps=settings.checkpoint_steps,
-        save_total_limit=2,
-        seed=seed,
-        data_seed=seed,
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        label_names=["targets"],
-        use_cpu=device == "cpu",
-        ddp_find_unused_parameters=False,
-        ddp_broadcast_buffers=False,  # at every forward, of which one process may have more than another
-    )
-    if arguments.n_gpu > 1:
-        arguments._n_gpu = 1  # else torch's DataParallel would cut our rows apart; several GPUs are several processes
-    return arguments

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psutil
 
-from ..engines.base import Adapter
 from ..errors import WheelworkError
 from .keeping.former import Former
 from .processes import Job, Said
@@ -24,10 +23,6 @@ def main(path: str) -> int:
     first = os.environ.get("RANK", "0") == "0"
     from .trainer import train_adapter
 
-    def on_step(step: int, steps: int, loss: float) -> None:
-        if first:
-            _say(Said(wheelwork="step", step=step, steps=steps, loss=loss))
-
     try:
         trained = train_adapter(
             job.samples,
@@ -36,8 +31,8 @@ def main(path: str) -> int:
             seed=job.seed,
             target=job.target,
             checkpoints=job.checkpoints,
-            former=Former(Adapter.at(job.champion) if job.champion else None, job.replayed),
-            on_step=on_step,
+            former=Former.at(job.champion, job.replayed),
+            on_step=lambda step: _say(Said(wheelwork="step", step=step)),  # the first process alone hears of steps
         )
     except WheelworkError as error:
         _say(Said(wheelwork="failed", error=type(error).__name__, message=str(error)))

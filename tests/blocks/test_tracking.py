@@ -113,7 +113,7 @@ def test_figures_parameters_and_curves_arrive(tracking: Tracking, client: Mlflow
         run,
         params={"train": {"rank": 4}, "long": "x" * 7000},
         metrics={"kept": 3},
-        curve={"train.loss": [2.0, 1.0]},
+        curve={"train.loss": {1: 2.0, 2: 1.0}},
         tags={"wheelwork.data": "d"},
     )
     data = client.get_run(run).data
@@ -125,7 +125,7 @@ def test_figures_parameters_and_curves_arrive(tracking: Tracking, client: Mlflow
 
 def test_many_points_and_parameters_fit(tracking: Tracking, client: MlflowClient) -> None:
     run = tracking.open_run("0000-abc", {})
-    tracking.log(run, params={f"p{n}": n for n in range(150)}, curve={"loss": [float(n) for n in range(1500)]})
+    tracking.log(run, params={f"p{n}": n for n in range(150)}, curve={"loss": {n + 1: float(n) for n in range(1500)}})
     assert len(client.get_run(run).data.params) == 150
     assert client.get_run(run).data.metrics["loss"] == 1499
 

@@ -146,3 +146,29 @@ def test_what_a_training_focused_on_is_told_a_sentence_each() -> None:
     assert "Focus `top_loss`" in printed(report, width=200)
     assert "focus.top_loss.chosen" not in focus.metrics and focus.metrics["top_loss.chosen"] == 45
     assert "gradient_norm.loss_correlation" not in focus.metrics, "what is unknown is no figure"
+
+
+def test_how_a_training_ended_is_told_with_a_link_to_its_curve() -> None:
+    picture = "[The loss of every step](http://127.0.0.1:5000/artifacts/loss.svg)"
+    assert f"- {picture}\n" in as_markdown(REPORT) and "ended early" not in as_markdown(REPORT)
+    ended = {
+        "steps": 42,
+        "step": 20,
+        "stopped": "the validation loss had not fallen in 3 measurements",
+        "validation_loss": 0.25,
+        "notes": ["answers longer than the 256 tokens of `train.max_length`: 3 left out"],
+    }
+    report = REPORT.model_copy(update={"train": REPORT.train | ended})
+    for text in (as_markdown(report), printed(report, width=200)):
+        assert "The training ended early, in step 42: the validation loss had not fallen in 3 measurements." in text
+        assert "The adapter is that of step 20; its loss on samples held back is 0.2500." in text
+        assert "Answers longer than the 256 tokens of `train.max_length`: 3 left out." in text
+
+
+def test_a_round_that_did_not_train_says_so_and_has_no_figures_of_a_training() -> None:
+    nothing = {"train": {"samples": 0, "expected": {"rows": 9}}, "suites": {}, "verdict": "inconclusive"}
+    report = REPORT.model_copy(update=nothing | {"reasons": ("no improvement was expected",)})
+    text = as_markdown(report)
+    assert "Nothing was trained." in text and "loss.svg" not in text
+    assert "Nothing was measured, so that no look at the target was spent." in text
+    assert "Nothing was trained." in printed(report) and "no improvement was expected" in printed(report)

@@ -30,7 +30,7 @@ def test_the_first_round_says_that_there_is_no_champion_the_second_keeps_to_it_a
             notes.append(told["train"]["notes"])
             if seed == "0":
                 assert told["verdict"] == "promoted"
-                assert "Note: there is no champion yet, so training began from scratch." in " ".join(ran.out.split())
+                assert "There is no champion yet, so training began from scratch." in " ".join(ran.out.split())
             else:
                 assert told["replay"]["samples"] > 0 and told["cache"]["train"] == "miss"
         assert notes == [

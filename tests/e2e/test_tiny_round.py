@@ -304,7 +304,7 @@ def test_the_run_has_samples_and_answers_as_tables(undisturbed: Undisturbed, rep
     reasons = [row[dropped["columns"].index("reason")] for row in dropped["data"]]
     assert {reason: reasons.count(reason) for reason in reasons} == report["funnel"]["dropped"]
     assert len(answers["data"]) == 48
-    assert (folder / "report.json").is_file() and (folder / "report.md").is_file() and (folder / "loss.png").is_file()
+    assert (folder / "report.json").is_file() and (folder / "report.md").is_file() and (folder / "loss.svg").is_file()
 
 
 def test_the_registry_has_each_adapter_once_with_where_it_comes_from(undisturbed: Undisturbed) -> None:

@@ -99,7 +99,7 @@ def _histogram(
 
 def draw(plot: Plot, title: str) -> str:
     """The picture as SVG, whose text stays text; equal plots give equal bytes."""
-    with _drawing():
+    with drawing():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(11, 5.6), layout="constrained")
@@ -178,7 +178,7 @@ def _short(text: str, most: int) -> str:
 
 
 @contextmanager
-def _drawing() -> Iterator[None]:
+def drawing() -> Iterator[None]:
     """matplotlib as this needs it, without a display, a date or a warning about a font that lacks a sign."""
     import logging
     import warnings

@@ -2,8 +2,8 @@
 
 import gc
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,8 @@ from ...digests import SHORT
 from ...models.store import ModelFiles
 from ...quality.batch.weights import effective_rows
 from ...samples import REHEARSAL, Sample
-from ..packing import encode
 from ..settings import Training
+from ..windows import lessons_of
 from .emphasis import Emphasis, Measure
 from .measuring import Heard, Lessons, Subject, measure
 from .order import MIDDLE, Order, Shuffled
@@ -30,6 +30,13 @@ class Focused:
     difficulty: Sequence[float] = ()  # in (0, 1), of each sample; empty where no order asks for it
     record: FocusRecord | None = None  # None where nothing was asked for
     file: Path | None = field(default=None, compare=False)  # what was measured
+
+    def of(self, samples: Collection[Sample]) -> "Focused":
+        """The same for some of its samples."""
+        chosen = set(map(id, samples))
+        places = [place for place, one in enumerate(self.samples) if id(one) in chosen]
+        difficulty = [self.difficulty[place] for place in places] if self.difficulty else ()
+        return replace(self, samples=[self.samples[place] for place in places], difficulty=difficulty)
 
     def forget(self) -> None:
         """Delete what was measured, once the training that it was for is done."""
@@ -58,7 +65,7 @@ def focus(
         return Focused(samples)
     started = time.perf_counter()
     tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
-    lessons = [encode([one], tokenizer, settings.max_length)[0] for one in samples]
+    lessons = [lessons_of(one, tokenizer, settings) for one in samples]
     learnt = [at for at, one in enumerate(samples) if one.task != REHEARSAL and lessons[at]]
     if not learnt:
         return Focused(samples)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ...engines.base import Adapter
@@ -29,6 +30,11 @@ class Former:
 
     champion: Adapter | None = None
     replayed: Sequence[Sample] = ()
+
+    @classmethod
+    def at(cls, folder: Path | None, replayed: Sequence[Sample]) -> "Former":
+        """The champion in a folder, if there is one, and what is replayed."""
+        return cls(Adapter.at(folder) if folder else None, replayed)
 
 
 NOTHING_BEFORE = Former()

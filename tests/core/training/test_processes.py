@@ -15,9 +15,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from wheelwork.core.errors import DataError, ModelError
 from wheelwork.core.models.store import ModelFiles
+from wheelwork.core.training.control.settings import Control
+from wheelwork.core.training.control.step import OnStep, Step
+from wheelwork.core.training.control.validation import Validation
 from wheelwork.core.training.packing import Encoded
 from wheelwork.core.training.processes import _killed, part_of
 from wheelwork.core.training.settings import Training
+from wheelwork.core.training.trained import Trained
+from wheelwork.core.training.watched import learn
 from wheelwork.tests.core.training.toys import STEPS, TRAINING, sample, samples, train
 
 ONE = TRAINING.model_copy(update={"dropout": 0.0})
@@ -57,17 +62,47 @@ def test_a_process_for_which_nothing_is_left_learns_nothing() -> None:
 
 def test_two_processes_train_the_adapter_that_one_trains(tiny: ModelFiles, tmp_path: Path) -> None:
     given = samples(11)  # the last batch has one sample less, and each has rehearsal on one process alone
-    seen: list[tuple[int, int, float]] = []
+    seen: list[Step] = []
     one = train(tiny, tmp_path / "one", settings=ONE, samples=given)
-    two = train(tiny, tmp_path / "two", settings=TWO, samples=given, on_step=lambda *step: seen.append(step))
+    two = train(tiny, tmp_path / "two", settings=TWO, samples=given, on_step=seen.append)
     assert two.losses == pytest.approx(one.losses, rel=1e-4)
     assert (two.samples, two.tokens, two.packed, two.hardware) == (one.samples, one.tokens, True, one.hardware)
-    assert [(step, steps) for step, steps, _ in seen] == [(n, STEPS) for n in range(1, STEPS + 1)]
-    assert tuple(loss for *_, loss in seen) == two.losses
+    assert [(step.step, step.steps) for step in seen] == [(n, STEPS) for n in range(1, STEPS + 1)]
+    assert tuple(step.loss for step in seen) == two.losses
     weights = [load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("one", "two")]
     for name, weight in weights[0].items():
         assert torch.allclose(weights[1][name], weight, rtol=1e-2, atol=1e-4), name
     assert [path.name for path in (tmp_path / "two").iterdir()] == ["adapter"]
+
+
+def test_two_processes_measure_what_is_held_back_as_one_does(tiny: ModelFiles, tmp_path: Path) -> None:
+    control = Control(validation=Validation(share=0.25, every=2, fewest=2))
+    one, two = (
+        train(tiny, tmp_path / name, settings=settings.model_copy(update={"control": control}), samples=samples(15))
+        for name, settings in {"one": ONE, "two": TWO}.items()
+    )
+    assert two.validation and (two.samples, two.step, two.notes) == (one.samples, one.step, one.notes)
+    assert [step for step, _ in two.validation] == [step for step, _ in one.validation]
+    assert [loss for _, loss in two.validation] == pytest.approx([loss for _, loss in one.validation], rel=1e-3)
+
+
+def test_two_processes_write_a_checkpoint_that_is_due_by_time_in_the_same_step(
+    tiny: ModelFiles, tmp_path: Path
+) -> None:
+    control = Control(checkpoint_seconds=1)
+    settings = TWO.model_copy(update={"control": control, "checkpoint_steps": 10_000, "epochs": 100})
+    steps_after: list[Step] = []
+
+    def stop(step: Step) -> None:
+        if any(tmp_path.glob("training-*/checkpoint-*/trainer_state.json")):
+            steps_after.append(step)
+        if len(steps_after) == 5:  # by then all of it is written
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(tiny, tmp_path, settings=settings, on_step=stop)
+    whole = {path.parent for path in tmp_path.glob("training-*/checkpoint-*/trainer_state.json")}
+    assert all((folder / f"rng_state_{rank}.pth").is_file() for folder in whole for rank in (0, 1))
 
 
 class Stopped(BaseException):
@@ -79,8 +114,8 @@ def launched() -> list[psutil.Process]:
 
 
 def test_a_process_that_is_killed_is_one_sentence_and_the_next_run_goes_on(tiny: ModelFiles, tmp_path: Path) -> None:
-    def kill_one(step: int, steps: int, loss: float) -> None:
-        if step == 12:
+    def kill_one(step: Step) -> None:
+        if step.step == 12:
             os.kill(launched()[-1].pid, signal.SIGKILL)
 
     with pytest.raises(ModelError, match=r"a process of the training was killed \(SIGKILL\), perhaps for want of mem"):
@@ -95,13 +130,35 @@ def test_a_process_that_is_killed_is_one_sentence_and_the_next_run_goes_on(tiny:
 def test_a_training_that_is_stopped_leaves_no_process(tiny: ModelFiles, tmp_path: Path) -> None:
     started: list[psutil.Process] = []
 
-    def stop(step: int, steps: int, loss: float) -> None:
+    def stop(step: Step) -> None:
         started.extend(launched())
         raise Stopped
 
     with pytest.raises(Stopped):
         train(tiny, tmp_path, settings=LONG, on_step=stop)
     assert len(started) == 3  # the launcher and two
+    assert eventually(lambda: not any(one.is_running() for one in started))
+
+
+def test_processes_below_a_child_train_the_same_and_end_with_it(tiny: ModelFiles, tmp_path: Path) -> None:
+    def in_child(folder: Path, on_step: OnStep) -> Trained:
+        return learn(
+            samples(), tiny, TWO, seed=0, target=folder / "adapter", checkpoints=folder / "work", on_step=on_step
+        )
+
+    seen: list[Step] = []
+    started: list[psutil.Process] = []
+    trained = in_child(tmp_path / "whole", seen.append)
+    assert trained.losses == tuple(step.loss for step in seen)
+    assert trained.losses == train(tiny, tmp_path / "here", settings=TWO).losses
+
+    def stop(step: Step) -> None:
+        started.extend(launched())
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        in_child(tmp_path / "stopped", stop)
+    assert len(started) >= 2
     assert eventually(lambda: not any(one.is_running() for one in started))
 
 

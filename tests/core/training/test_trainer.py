@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from wheelwork.core.engines.base import Adapter
 from wheelwork.core.errors import DataError, ModelError, WorkspaceError
 from wheelwork.core.models.store import ModelFiles, ModelStore
+from wheelwork.core.training.control.step import OnStep, Step
 from wheelwork.core.training.packing import encode
 from wheelwork.core.training.trained import Trained
 from wheelwork.tests.core.engines.served import log_probabilities
@@ -36,7 +37,7 @@ from wheelwork.tests.core.training.toys import train
 
 torch.set_num_threads(1)
 name, folder, digest, work = sys.argv[1:]
-stop = lambda step, steps, loss: os.kill(os.getpid(), signal.SIGKILL) if step == 5 else None
+stop = lambda step: os.kill(os.getpid(), signal.SIGKILL) if step.step == 5 else None
 train(ModelFiles(name, Path(folder), None, digest), Path(work), on_step=stop)
 """
 
@@ -45,9 +46,9 @@ class Stopped(BaseException):
     """As Ctrl-C: nobody catches it."""
 
 
-def stopping_at(last: int) -> Callable[[int, int, float], None]:
-    def on_step(step: int, steps: int, loss: float) -> None:
-        if step == last:
+def stopping_at(last: int) -> OnStep:
+    def on_step(step: Step) -> None:
+        if step.step == last:
             raise Stopped
 
     return on_step
@@ -85,10 +86,11 @@ def left(stopped: Path, tmp_path: Path) -> Path:
 
 
 def test_it_reports_what_it_did(tiny: ModelFiles, tmp_path: Path) -> None:
-    seen: list[tuple[int, int, float]] = []
-    trained = train(tiny, tmp_path, on_step=lambda *step: seen.append(step))
-    assert [(step, steps) for step, steps, _ in seen] == [(n, STEPS) for n in range(1, STEPS + 1)]
-    assert trained.losses == tuple(loss for *_, loss in seen)
+    seen: list[Step] = []
+    trained = train(tiny, tmp_path, on_step=seen.append)
+    assert [(step.step, step.steps) for step in seen] == [(n, STEPS) for n in range(1, STEPS + 1)]
+    assert trained.losses == tuple(step.loss for step in seen)
+    assert (trained.step, trained.stopped, trained.validation, trained.notes) == (STEPS, "", (), ())
     assert (trained.samples, trained.too_long, trained.resumed_at, trained.packed) == (12, 0, 0, True)
     assert trained.losses[-1] == trained.final_loss < 0.8 * trained.losses[0]
     assert trained.tokens_per_second == pytest.approx(trained.tokens / trained.seconds)
@@ -173,8 +175,8 @@ def test_another_training_never_goes_on_from_its_checkpoints(
 
 @pytest.mark.parametrize("file", ["optimizer.pt", "trainer_state.json"])
 def test_a_full_disk_is_one_sentence(file: str, tiny: ModelFiles, tmp_path: Path) -> None:
-    def fill(step: int, steps: int, loss: float) -> None:
-        if step == 2:  # before the checkpoint is written
+    def fill(step: Step) -> None:
+        if step.step == 2:  # before the checkpoint is written
             (work,) = tmp_path.glob("training-*")
             (work / "checkpoint-2").mkdir()
             (work / "checkpoint-2" / file).symlink_to("/dev/full")
@@ -246,17 +248,18 @@ def test_a_loss_that_is_no_number_is_one_sentence(tiny: ModelFiles, tmp_path: Pa
 
 
 def test_an_adapter_that_is_no_number_is_not_written(tiny: ModelFiles, tmp_path: Path) -> None:
+    rarely = TRAINING.model_copy(update={"checkpoint_steps": STEPS})  # none from before
     seen: list[torch.nn.Module] = []
 
-    def spoil(step: int, steps: int, loss: float) -> None:
-        if step == steps:  # the last update comes after the last loss
+    def spoil(step: Step) -> None:
+        if step.step == step.steps:  # the last update comes after the last loss
             for weight in (weight for module in seen for weight in module.parameters() if weight.requires_grad):
                 weight.data.fill_(float("nan"))
 
     hook = torch.nn.modules.module.register_module_forward_pre_hook(lambda module, _: seen.append(module))
     try:
         with pytest.raises(ModelError, match="no longer a number"):
-            train(tiny, tmp_path, on_step=spoil)
+            train(tiny, tmp_path, on_step=spoil, settings=rarely)
     finally:
         hook.remove()
     assert not (tmp_path / "adapter").exists()

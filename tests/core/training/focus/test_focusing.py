@@ -9,11 +9,15 @@ from wheelwork.core.engines.base import Adapter
 from wheelwork.core.errors import ModelError
 from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.samples import REHEARSAL, Sample
+from wheelwork.core.training.control.settings import Control
+from wheelwork.core.training.control.step import Step
+from wheelwork.core.training.control.validation import Validation
 from wheelwork.core.training.focus.emphasis import Classes, Confidence, GradientNorm, GradientOverEntropy, TopLoss
 from wheelwork.core.training.focus.focusing import Focused, focus
-from wheelwork.core.training.focus.order import Competence, EasyFirst
+from wheelwork.core.training.focus.order import Competence, EasyFirst, Shuffled
 from wheelwork.core.training.keeping.former import Former
 from wheelwork.core.training.settings import Training
+from wheelwork.tests.core.training import toys
 from wheelwork.tests.core.training.toys import TRAINING, rehearsal, sample, train
 
 KILLED = 5
@@ -128,6 +132,25 @@ def test_weights_of_a_focus_reach_the_loss(tiny: ModelFiles, tmp_path: Path) -> 
     assert Adapter.at(tmp_path / "ours" / "adapter").digest == Adapter.at(tmp_path / "pool" / "adapter").digest
 
 
+def test_some_of_the_samples_keep_their_places_in_the_order() -> None:
+    given = samples()[:4]
+    whole = Focused(given, [0.1, 0.9, 0.4, 0.5])
+    some = whole.of([given[3], given[1]])
+    assert (list(some.samples), list(some.difficulty)) == ([given[1], given[3]], [0.9, 0.5])
+    assert not Focused(given).of(given[:2]).difficulty
+
+
+@pytest.mark.parametrize("order", [Shuffled(), EasyFirst()])
+def test_what_is_held_back_is_drawn_from_what_the_focus_left(
+    order: Shuffled | EasyFirst, tiny: ModelFiles, tmp_path: Path
+) -> None:
+    control = Control(validation=Validation(share=0.25, fewest=2))
+    settings = TRAINING.model_copy(update={"focus": (TopLoss(),), "order": order, "control": control})
+    trained = train(tiny, tmp_path, samples=toys.samples(24), settings=settings)
+    assert trained.focus is not None and trained.focus.emphases[0].chosen == 9
+    assert trained.validation and 9 <= trained.samples < 9 + 6, "half of 18 samples and 6 of rehearsal"
+
+
 class Stopped(BaseException):
     """As Ctrl-C: nobody catches it."""
 
@@ -143,8 +166,8 @@ def test_a_killed_training_with_an_order_goes_on_to_the_same_adapter(
     chosen: Training = TRAINING.model_copy(update={**settings, "batch_size": 3})
     straight = train(tiny, tmp_path / "straight", samples=samples(), settings=chosen)
 
-    def stop(step: int, steps: int, loss: float) -> None:
-        if step == KILLED:
+    def stop(step: Step) -> None:
+        if step.step == KILLED:
             raise Stopped
 
     with pytest.raises(Stopped):

@@ -13,6 +13,7 @@ from wheelwork.core.errors import ConfigError, ModelError
 from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.samples import Sample
 from wheelwork.core.settings import parse
+from wheelwork.core.training.control.step import Step
 from wheelwork.core.training.keeping.former import Former
 from wheelwork.core.training.keeping.keeper import drawn
 from wheelwork.core.training.keeping.settings import ChampionKl, Ewc
@@ -41,7 +42,7 @@ from wheelwork.tests.core.training.toys import train
 
 torch.set_num_threads(1)
 name, folder, digest, champion, work = sys.argv[1:]
-stop = lambda step, steps, loss: os.kill(os.getpid(), signal.SIGKILL) if step == 5 else None
+stop = lambda step: os.kill(os.getpid(), signal.SIGKILL) if step.step == 5 else None
 former = Former(Adapter.at(Path(champion)), OLD)
 base = ModelFiles(name, Path(folder), None, digest)
 train(base, Path(work), settings=keeping(Ewc(), ChampionKl()), samples=[*NEW, *OLD], former=former, on_step=stop)
@@ -183,10 +184,10 @@ def test_from_scratch_ewc_pulls_to_the_champion(tiny: ModelFiles, champion: Adap
 def test_a_champion_of_another_rank_is_refused_before_a_step(
     tiny: ModelFiles, champion: Adapter, tmp_path: Path
 ) -> None:
-    steps: list[int] = []
+    steps: list[Step] = []
     settings = ON.model_copy(update={"rank": 8})
     with pytest.raises(ModelError, match=r"the champion has rank 4 and `train.rank` is 8"):
-        train(tiny, tmp_path, settings=settings, former=Former(champion), on_step=lambda step, *_: steps.append(step))
+        train(tiny, tmp_path, settings=settings, former=Former(champion), on_step=steps.append)
     assert not steps and not (tmp_path / "adapter").exists()
 
 
