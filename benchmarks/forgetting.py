@@ -22,7 +22,6 @@ through the engine that serves. Intervals are 95%, from drawing the items again,
 the seeds; a round with its answers is a cell, and a run that was killed goes on from the last one that is done.
 """
 
-import argparse
 import json
 import random
 import shutil
@@ -42,7 +41,7 @@ from wheelwork.core.training.keeping.settings import ChampionKl, Ewc, Keep
 from wheelwork.core.training.settings import Training
 from wheelwork.core.workspace import write_text
 
-from .cells import Bench, Cell, Planned, share
+from .cells import Bench, Cell, Planned, options, share
 from .forgetting_figures import NOTHING, ROUNDS, curves, figures
 from .forgetting_plot import write_plot
 from .results import FOLDER, publish
@@ -173,16 +172,9 @@ class Chain:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--loop", default="home_broadband", help="folder of a loop, or the name of a scenario")
-    options.add_argument("--samples", type=int, help="how many to ask the teacher for; unset: what loop.yaml says")
-    options.add_argument("--seeds", type=int, default=3, help="how many seeds")
-    options.add_argument("--epochs", type=int, default=3, help="passes over the rows of a round")
-    options.add_argument("--items", type=int, help="most items of each target suite; unset: all")
-    options.add_argument("--strengths", type=float, nargs="+", default=STRENGTHS, help="strengths of EWC")
-    options.add_argument("--work", type=Path, help="folder of finished cells; unset: in the user's cache folder")
-    options.add_argument("--quick", action="store_true", help="whether it runs: few rows and items, one epoch")
-    chosen = options.parse_args()
+    parser = options(__doc__ or "")
+    parser.add_argument("--strengths", type=float, nargs="+", default=STRENGTHS, help="strengths of EWC")
+    chosen = parser.parse_args()
     if chosen.quick:
         chosen.samples, chosen.seeds, chosen.epochs, chosen.items, chosen.strengths = 0, 1, 1, 6, (0.01,)
     folder = find_loop(chosen.loop)

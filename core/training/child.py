@@ -1,6 +1,6 @@
-"""A training in a process of its own: `python -m wheelwork.core.training.child SPEC.json`.
+"""A training in a process of its own: `python -m wheelwork.core.training.child JOB.json`.
 
-The specification comes in a file, what happens goes out as a JSON object a line on standard output; whatever libraries
+The job comes in a file, what happens goes out as a JSON object a line on standard output; whatever libraries
 print goes to standard error. The process ends with the one that started it, whose end of the pipe on standard input
 then closes, however it ended.
 """
@@ -10,50 +10,11 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
-from typing import Literal, TextIO
-
-from pydantic import ConfigDict
+from importlib import import_module
+from typing import TextIO
 
 from ..errors import WheelworkError
-from ..models.store import ModelFiles
-from ..samples import Sample
-from ..settings import Setting
-from .control.step import Step
-from .keeping.former import Former
-from .settings import Training
-from .trained import Trained
-
-
-class Spec(Setting):
-    """What a training is given; see `train_adapter`."""
-
-    samples: tuple[Sample, ...]
-    base: ModelFiles
-    training: Training
-    seed: int
-    target: Path
-    checkpoints: Path
-    champion: Path | None = None
-    replayed: tuple[Sample, ...] = ()
-    nice: int = 0
-
-
-class Said(Setting):
-    """One line: that torch is loaded, how much is measured, a step, a line of the log, the end, or an error.
-
-    An error is told in the user's words.
-    """
-
-    model_config = ConfigDict(ser_json_inf_nan="constants")  # the loss that a training ends with may be no number
-
-    kind: Literal["loaded", "measured", "step", "log", "trained", "failed"]
-    measured: tuple[int, int] = (0, 0)  # samples, of how many
-    step: Step | None = None
-    trained: Trained | None = None
-    name: str = ""  # of the logger or of the error's class
-    level: int = 0
-    message: str = ""
+from .job import Job, Said
 
 
 def main(path: str) -> int:
@@ -61,29 +22,21 @@ def main(path: str) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the one that started this one ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     out = _own_output()
-    spec = Spec.model_validate_json(Path(path).read_text(encoding="utf-8"))
+    job = Job.read(path)
     if hasattr(os, "nice"):  # not on every system
-        os.nice(spec.nice)
+        os.nice(job.nice)
     logging.getLogger("wheelwork").addHandler(_Telling(out))
     logging.getLogger("wheelwork").propagate = False
 
-    from .trainer import train_adapter  # torch and transformers load for seconds
-
+    import_module(f"{__package__}.trainer")  # torch and transformers load for seconds
     _say(out, Said(kind="loaded"))
     try:
-        trained = train_adapter(
-            spec.samples,
-            spec.base,
-            spec.training,
-            seed=spec.seed,
-            target=spec.target,
-            checkpoints=spec.checkpoints,
-            former=Former.at(spec.champion, spec.replayed),
+        trained = job.train(
             on_step=lambda step: _say(out, Said(kind="step", step=step)),
             on_measured=lambda done, of: _say(out, Said(kind="measured", measured=(done, of))),
         )
     except WheelworkError as error:
-        _say(out, Said(kind="failed", name=type(error).__name__, message=str(error)))
+        _say(out, Said.failure(error))
         return error.exit_code
     _say(out, Said(kind="trained", trained=trained))
     return 0
@@ -102,7 +55,7 @@ class _Telling(logging.Handler):
 
 
 def _say(out: TextIO, said: Said) -> None:
-    out.write(said.model_dump_json(exclude_defaults=True) + "\n")
+    out.write(said.line)
     out.flush()
 
 

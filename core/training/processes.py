@@ -13,51 +13,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import psutil
-from pydantic import ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from .. import errors
 from ..errors import ModelError, WheelworkError
 from ..models.store import ModelFiles
 from ..parallel import cores
 from ..samples import Sample
-from ..settings import Setting
 from ..workspace import scratch_in
-from .control.step import OnStep, Step
+from .control.step import OnStep
+from .job import Job, Said
 from .keeping.former import Former
 from .packing import Encoded
 from .settings import Training
 from .trained import Trained
 
 PATIENCE = 5.0  # seconds between asking a process to end and ending it
-
-
-class Job(Setting):
-    """What every process of a training reads."""
-
-    samples: tuple[Sample, ...]
-    base: ModelFiles
-    training: Training
-    seed: int
-    target: Path
-    checkpoints: Path
-    champion: Path | None
-    replayed: tuple[Sample, ...]
-    parent: int  # who started it: without that process there is nobody to train for
-
-
-class Said(Setting):
-    """A line of a process to the one that started it: a step, the end, or an error in the user's words."""
-
-    model_config = ConfigDict(ser_json_inf_nan="constants")  # the loss that a training ends with may be no number
-
-    wheelwork: Literal["step", "trained", "failed"]
-    step: Step | None = None
-    trained: Trained | None = None
-    error: str = ""
-    message: str = ""
 
 
 def launched() -> bool:
@@ -95,19 +68,12 @@ def train_in_processes(
     Raises what a process raises, and ModelError for one that was killed.
     """
     with scratch_in(checkpoints, "processes-") as scratch:
-        job = Job(
-            samples=tuple(samples),
-            base=base,
-            training=settings,
-            seed=seed,
-            target=target.resolve(),
-            checkpoints=checkpoints.resolve(),
-            champion=former.champion.folder.resolve() if former.champion else None,
-            replayed=tuple(former.replayed),
+        job = Job.of(
+            samples, base, settings, seed=seed, target=target, checkpoints=checkpoints, former=former,
             parent=os.getpid(),
-        )
+        )  # fmt: skip
         path, told = scratch / "job.json", scratch / "errors.txt"
-        path.write_text(job.model_dump_json(), encoding="utf-8")
+        job.write(path)
         with told.open("w", encoding="utf-8") as stream, _running(settings.processes, device, path, stream) as child:
             ended = _follow(child, on_step)
             child.wait()
@@ -125,10 +91,10 @@ def _follow(child: "subprocess.Popen[str]", on_step: OnStep) -> Trained | Except
             said = Said.model_validate_json(line)
             if said.step is not None:
                 on_step(said.step)
-            elif said.wheelwork == "trained":
+            elif said.kind == "trained":
                 ended = said.trained
             elif ended is None:  # the others fail because the first one did
-                ended = getattr(errors, said.error, WheelworkError)(said.message)
+                ended = said.error
     return ended
 
 

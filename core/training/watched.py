@@ -18,14 +18,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from .. import errors
 from ..errors import DependencyError, ModelError, WheelworkError
 from ..models.store import ModelFiles
 from ..samples import Sample
 from ..workspace import scratch_in
-from .child import Said, Spec
 from .control.process import ChildProcess
 from .control.step import OnStep, unheard
+from .job import Job, Said
 from .keeping.former import NOTHING_BEFORE, Former
 from .settings import Training
 from .trained import Trained
@@ -80,23 +79,15 @@ def train_in_child(
     WheelworkError when it ends otherwise than it should.
     """
     treated = settings.control.process or ChildProcess()
-    spec = Spec(
-        samples=tuple(samples),
-        base=base,
-        training=settings,
-        seed=seed,
-        target=target.absolute(),
-        checkpoints=checkpoints.absolute(),
-        champion=former.champion.folder.absolute() if former.champion else None,
-        replayed=tuple(former.replayed),
-        nice=treated.nice,
+    job = Job.of(
+        samples, base, settings, seed=seed, target=target, checkpoints=checkpoints, former=former, nice=treated.nice
     )
     with scratch_in(checkpoints, "child-") as scratch:
         try:
-            return _Child(spec, treated, on_step, on_measured, command, scratch).run()
+            return _Child(job, treated, on_step, on_measured, command, scratch).run()
         except _Ended as first:
             log.warning("%s; it is begun again from its last checkpoint", first)
-            again = spec.model_copy(update={"training": _in_parts(settings, first.parts)})
+            again = job.model_copy(update={"training": _in_parts(settings, first.parts)})
         try:
             return _Child(again, treated, on_step, on_measured, command, scratch).run()
         except _Ended as second:
@@ -108,20 +99,20 @@ class _Child:
 
     def __init__(
         self,
-        spec: Spec,
+        job: Job,
         treated: ChildProcess,
         on_step: OnStep,
         on_measured: "Heard",
         command: Sequence[str],
         scratch: Path,
     ) -> None:
-        self._base = spec.base.name
-        self._parts = spec.training.control.memory.parts
+        self._base = job.base.name
+        self._parts = job.training.control.memory.parts
         self._treated = treated
         self._on_step = on_step
         self._on_measured = on_measured
-        self._path, self._errors = scratch / "spec.json", scratch / "errors.txt"
-        self._path.write_text(spec.model_dump_json(), encoding="utf-8")
+        self._path, self._errors = scratch / "job.json", scratch / "errors.txt"
+        job.write(self._path)
         self._command = [*command, str(self._path)]
         self._steps: deque[float] = deque(maxlen=TIMED)
 
@@ -164,7 +155,7 @@ class _Child:
 
     def _take(self, said: Said) -> None:
         if said.kind == "failed":
-            raise _error_named(said.name)(said.message)
+            raise said.error
         if said.kind == "log":
             logging.getLogger(said.name).log(said.level, "%s", said.message)
         elif said.kind == "measured":
@@ -206,8 +197,3 @@ def _parsed(line: bytes) -> Said | None:
         return Said.model_validate_json(line)
     except ValidationError:  # what is not ours says nothing
         return None
-
-
-def _error_named(name: str) -> type[WheelworkError]:
-    found = getattr(errors, name, WheelworkError)
-    return found if isinstance(found, type) and issubclass(found, WheelworkError) else WheelworkError

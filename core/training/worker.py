@@ -5,47 +5,33 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 
 from ..errors import WheelworkError
-from .keeping.former import Former
-from .processes import Job, Said
+from .job import Job, Said
 
 LOOK = 1.0  # seconds between two looks at whether anybody waits for us
 
 
 def main(path: str) -> int:
     """Train as the job in the file `path` says; returns the exit code."""
-    job = Job.model_validate_json(Path(path).read_text(encoding="utf-8"))
+    job = Job.read(path)
     threading.Thread(target=_end_with, args=([job.parent, os.getppid()],), daemon=True).start()
     first = os.environ.get("RANK", "0") == "0"
-    from .trainer import train_adapter
-
     try:
-        trained = train_adapter(
-            job.samples,
-            job.base,
-            job.training,
-            seed=job.seed,
-            target=job.target,
-            checkpoints=job.checkpoints,
-            former=Former.at(job.champion, job.replayed),
-            on_step=lambda step: _say(Said(wheelwork="step", step=step)),  # the first process alone hears of steps
-        )
+        trained = job.train(lambda step: _say(Said(kind="step", step=step)))  # the first process alone hears of steps
     except WheelworkError as error:
-        _say(Said(wheelwork="failed", error=type(error).__name__, message=str(error)))
+        _say(Said.failure(error))
         return error.exit_code
     if first:
-        _say(Said(wheelwork="trained", trained=trained))
+        _say(Said(kind="trained", trained=trained))
     _leave()
     return 0
 
 
 def _say(said: Said) -> None:
-    # one write, so that the lines of two processes do not mix
-    sys.stdout.write(said.model_dump_json() + "\n")
+    sys.stdout.write(said.line)
     sys.stdout.flush()
 
 

@@ -14,11 +14,11 @@ import pytest
 from wheelwork.core.engines.base import Adapter
 from wheelwork.core.errors import DataError, DependencyError, ModelError, WheelworkError
 from wheelwork.core.models.store import ModelFiles
-from wheelwork.core.training.child import Said, Spec
 from wheelwork.core.training.control.process import ChildProcess
 from wheelwork.core.training.control.settings import Control
 from wheelwork.core.training.control.step import OnStep, Step
 from wheelwork.core.training.focus.order import EasyFirst
+from wheelwork.core.training.job import Job, Said
 from wheelwork.core.training.keeping.former import Former
 from wheelwork.core.training.keeping.settings import ChampionKl, Ewc
 from wheelwork.core.training.settings import Training
@@ -173,8 +173,8 @@ def straight(tiny: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> str:
     return Adapter.at(folder / "adapter").digest
 
 
-def spec_in(folder: Path, base: ModelFiles, training: Training = TRAINING) -> Path:
-    spec = Spec(
+def job_in(folder: Path, base: ModelFiles, training: Training = TRAINING) -> Path:
+    job = Job(
         samples=tuple(samples()),
         base=base,
         training=training,
@@ -183,12 +183,12 @@ def spec_in(folder: Path, base: ModelFiles, training: Training = TRAINING) -> Pa
         checkpoints=folder,
         nice=5,
     )
-    (folder / "spec.json").write_text(spec.model_dump_json())
-    return folder / "spec.json"
+    job.write(folder / "job.json")
+    return folder / "job.json"
 
 
 def started(folder: Path, base: ModelFiles) -> "subprocess.Popen[str]":
-    command = [*CHILD, str(spec_in(folder, base))]
+    command = [*CHILD, str(job_in(folder, base))]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -264,7 +264,7 @@ def test_killed_again_and_again_it_ends_with_the_same_adapter(tiny: ModelFiles, 
 def test_it_ends_with_the_process_that_started_it(tiny: ModelFiles, tmp_path: Path) -> None:
     parent = f"""
 import subprocess, sys, time
-child = subprocess.Popen({[*CHILD, str(spec_in(tmp_path, tiny))]!r}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child = subprocess.Popen({[*CHILD, str(job_in(tmp_path, tiny))]!r}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 print(child.pid, child.stdout.readline().decode().strip(), flush=True)
 time.sleep(600)
 """
