@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
+from .attribution.attributing import Attributing
 from .digests import digest_of
 from .engines.base import EngineSettings
 from .engines.llamacpp import LlamaCpp
@@ -16,7 +17,7 @@ from .errors import ConfigError, DataError
 from .evaluation.gate import GateSettings
 from .evaluation.scorers import Item
 from .evaluation.suites import Suite, SuiteSettings, read_suite
-from .formats import LabelledText
+from .formats import LabelledText, read_prompts
 from .generation.example import Example
 from .generation.material import Material
 from .generation.planning import Generation
@@ -32,7 +33,6 @@ from .prompts import Template, load_template
 from .quality.batch.settings import Batch
 from .quality.funnel import Funnel
 from .quality.review.asking import TASK as REVIEW
-from .rows import read_rows
 from .samples import Message
 from .settings import Setting, parse, read_yaml
 from .teachers import EmbeddedTeacher, Role, Teacher, teachers_for
@@ -74,11 +74,12 @@ class LoopSettings(Setting):
     replay: Replay = Field(Replay(), description="which samples of earlier rounds are trained on again")
     train: Training = Field(Training(), description="how the adapter is trained")
     gate: GateSettings = Field(GateSettings(), description="when a candidate is better")
+    attribute: Attributing = Field(Attributing(), description="how items that a candidate fails are explained")
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of the settings makes a round what it is: how long people may take does not."""
-        told = self.model_dump(mode="json", exclude={"review": {"wait", "on_timeout"}})
+        """What of the settings makes a round what it is: how long people may take, and how it is explained, do not."""
+        told = self.model_dump(mode="json", exclude={"review": {"wait", "on_timeout"}, "attribute": True})
         return told if self.review.mode != "off" else {name: one for name, one in told.items() if name != "review"}
 
     def teachers(self, role: Role) -> tuple[Teacher, ...]:
@@ -177,7 +178,7 @@ class Loop:
             name: read_suite(name, suite, folder, tuple(self.labels)) for name, suite in settings.suites.items()
         }
         self._check_target()
-        rehearsal = _prompts(folder / settings.rehearsal) if settings.rehearsal else []
+        rehearsal = read_prompts(folder / settings.rehearsal) if settings.rehearsal else []
         self.rehearsal = [row.text for row in rehearsal]
         for suite in self.suites.values():
             self._check_suite(suite, rehearsal)
@@ -336,14 +337,3 @@ def read_settings(folder: Path) -> LoopSettings:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder; `wheelwork init {folder}` makes a loop there")
     return parse(LoopSettings, read_yaml(folder / CONFIG), str(folder / CONFIG))
-
-
-def _prompts(path: Path) -> list[LabelledText]:
-    """The prompts of a rehearsal file, as rows without a label."""
-    rows = []
-    for line, row in read_rows(path):
-        prompt = row.get("prompt")
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise DataError(f"{path}:{line}: `prompt` is missing or empty; every row needs the question as text")
-        rows.append(LabelledText(line, prompt, ""))
-    return rows

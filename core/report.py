@@ -7,6 +7,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from .attribution.telling import lines_of, markdown_of
+from .evaluation.flips import sentence as flip_sentence
 from .pool.agreement import JudgeAgreement
 from .quality.batch.findings import COLUMNS as BATCH_COLUMNS
 from .quality.batch.findings import rows as batch_rows
@@ -50,7 +52,24 @@ def suite_rows(report: Report) -> list[list[str]]:
     return rows
 
 
+def whole_rows(report: Report) -> list[list[str]]:
+    """The same with what a terminal has no room for, under SUITE_COLUMNS and MORE_COLUMNS."""
+    rows = []
+    for row, suite in zip(suite_rows(report), report.suites.values(), strict=True):
+        least, flips = suite.get("min_detectable"), suite.get("flips")
+        counts = [str(flips[name]["n"]) for name in ("fixed", "broken")] if flips else ["–", "–"]
+        rows.append([*row, figure(least if suite["n"] else None), *counts])
+    return rows
+
+
+def flip_sentences(report: Report) -> list[str]:
+    """A line for each suite of which items flipped."""
+    told = [flip_sentence(name, suite["flips"]) for name, suite in report.suites.items() if suite.get("flips")]
+    return [line for line in told if line]
+
+
 SUITE_COLUMNS = ["suite", "role", "items", "base", "champion", "candidate", "change [95%]", "p", "outcome"]
+MORE_COLUMNS = ["detectable", "fixed", "broken"]
 
 
 def funnel_rows(report: Report) -> list[list[str]]:
@@ -76,12 +95,12 @@ def as_markdown(report: Report) -> str:
 
 {reasons}
 
-{markdown_table(SUITE_COLUMNS, suite_rows(report))}
-
+{markdown_table([*SUITE_COLUMNS, *MORE_COLUMNS], whole_rows(report))}
+{_benchmark_lines(report)}
 {markdown_table(["funnel", "samples", "share"], funnel_rows(report))}
 
 {_teacher_sentence(report)} {_training_sentence(report)}
-{_training_lines(report)}{_review_lines(report)}{_batch_section(report)}
+{_training_lines(report)}{_review_lines(report)}{_batch_section(report)}{markdown_of(report.attribution)}
 {_look_sentence(report)} Round `{report.round}`, seed {report.seed}.
 """
 
@@ -111,6 +130,8 @@ def as_renderable(report: Report) -> RenderableType:
     return Group(
         Panel(verdict, title=f"{report.loop} · round {report.round}", border_style=colour, padding=(0, 1)),
         suites,
+        *map(Text, flip_sentences(report)),
+        *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines_of(report.attribution)),  # whole on the page
         Text(),
         side_by_side,
         Text(),
@@ -222,7 +243,20 @@ def _review_lines(report: Report) -> str:
     return "\n" + "\n".join(f"- {sentence}" for sentence in sentences) + "\n" if sentences else ""
 
 
-BATCH_PICTURE, LOSS_PICTURE = "batch.svg", "loss.svg"
+def _benchmark_lines(report: Report) -> str:
+    """Which items flipped, and links to where they stand and to the picture."""
+    if not report.suites:
+        return ""
+    at = f"{report.mlflow['url']}/artifacts"
+    flipped = [
+        f"- {flip_sentence(name, suite['flips'])} [Which]({at}/flips/{name}.json)"
+        for name, suite in report.suites.items()
+        if suite.get("flips") and flip_sentence(name, suite["flips"])
+    ]
+    return "\n".join(["", *flipped, f"- [All suites in one picture]({at}/{BENCHMARK_PICTURE})", ""])
+
+
+BATCH_PICTURE, LOSS_PICTURE, BENCHMARK_PICTURE = "batch.svg", "loss.svg", "benchmark.svg"
 """Their names among the artifacts of the round's run."""
 
 

@@ -1,7 +1,7 @@
 """What the steps of a round hand to each other: references and figures, never rows or models."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,6 +54,7 @@ class Round(Setting):
     run_id: str
     pool: str | None  # the version of the pool that is replayed from; None: there was none
     excluded: tuple[str, ...]  # ids that people keep out
+    follows: str | None = None  # digest of the attribution that the plan reads; None: it follows none
 
 
 class Generated(Setting):
@@ -146,6 +147,13 @@ class Results(Setting):
     seconds: float
 
 
+class Attributed(Setting):
+    """Where and why the candidate fails."""
+
+    attribution: Artifact  # JSON
+    seconds: float
+
+
 class StepTime(Setting):
     """How long a step took, and whether its result was there already."""
 
@@ -174,6 +182,7 @@ class Report(Setting):
     pool: dict[str, Any]
     review: dict[str, Any] = Field({})  # empty where nobody was asked
     batch: BatchReport | None = None
+    attribution: dict[str, Any] = Field({})  # empty where nothing was measured
 
 
 def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
@@ -235,6 +244,8 @@ def build_report(
     steps: dict[str, StepTime],
     *,
     pool: Line,
+    flips: Mapping[str, dict[str, Any]],
+    attribution: dict[str, Any],
     adapter: dict[str, str],
     mlflow: dict[str, str],
     recording: float,
@@ -250,7 +261,10 @@ def build_report(
         funnel=funnel_summary(waves, sifted),
         teacher=teacher_summary(waves),
         train=train_summary(trained),
-        suites={name: suite_summary(figures) for name, figures in decision.figures.items()},
+        suites={
+            name: suite_summary(figures) | ({"flips": flips[name]} if name in flips else {})
+            for name, figures in decision.figures.items()
+        },
         timings=_timings(steps, recording, total),
         cache={name: step.cache for name, step in steps.items()},
         adapter=adapter,
@@ -260,6 +274,7 @@ def build_report(
         pool=pool.model_dump(include={"version", "accepted", "marked", "excluded"}),
         review=sifted.people.summary() if sifted.people else {},
         batch=sifted.batch.report if sifted.batch else None,
+        attribution=attribution,
     )
 
 

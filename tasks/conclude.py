@@ -14,7 +14,15 @@ from ..core.loops import load_loop
 from ..core.quality.batch.findings import BatchReport
 from ..core.quality.batch.picture import Plot, draw
 from ..core.quality.verdicts import DUPLICATE_OF
-from ..core.report import BATCH_PICTURE, LOSS_PICTURE, SUITE_COLUMNS, as_markdown, funnel_rows, suite_rows
+from ..core.report import (
+    BATCH_PICTURE,
+    LOSS_PICTURE,
+    MORE_COLUMNS,
+    SUITE_COLUMNS,
+    as_markdown,
+    funnel_rows,
+    whole_rows,
+)
 from ..core.rounds import Generated, Replayed, Report, Results, Round, Sifted, Site, TrainedAdapter, teacher_summary
 from ..core.training.control.picture import draw as draw_training
 from ..core.training.control.worth import Expectation
@@ -160,7 +168,7 @@ def publish(site: Site, run_id: str, report: Report) -> None:
     key = report.loop.lower().replace("_", "-")
     create_markdown_artifact(text, key=f"{key}-verdict", description=f"{report.loop}: {report.verdict}")
     create_table_artifact(
-        [dict(zip(SUITE_COLUMNS, row, strict=True)) for row in suite_rows(report)],
+        [dict(zip([*SUITE_COLUMNS, *MORE_COLUMNS], row, strict=True)) for row in whole_rows(report)],
         key=f"{key}-suites",
         description="Scores by suite and model",
     )

@@ -7,11 +7,11 @@ import psutil
 from ..blocks.environment import running_services
 from ..blocks.tracking import Tracking
 from ..core.artifacts import ArtifactStore
+from ..core.attribution.telling import summary_of
 from ..core.digests import digest_of
 from ..core.engines.base import Adapter
 from ..core.evaluation.gate import Decision, decide
 from ..core.evaluation.scores import SuiteScores
-from ..core.generation.augment.settings import Augmentation
 from ..core.loops import Loop
 from ..core.models.encoder import ENCODING
 from ..core.models.store import ModelFiles, ModelStore
@@ -21,6 +21,7 @@ from ..core.quality.review.opening import Reviewed
 from ..core.quality.scores.models import CHAMPION as BY_CHAMPION
 from ..core.quality.scores.opening import scoring_identity
 from ..core.rounds import (
+    Attributed,
     Champion,
     Generated,
     Rehearsed,
@@ -36,17 +37,19 @@ from ..core.rounds import (
 )
 from ..core.training.control.worth import Expectation
 from ..core.training.keeping.former import refuse_misfit, uses_champion
+from .attribute import Lacking, attributed, follows, record_attribution
 from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
 from .check import check_batch
+from .compare import show_comparison
 from .conclude import adapter_of, publish, record_round
 from .expect import expected_of, refuse_nothing_kept, undecided
-from .generate import vary_samples, write_samples
+from .generate import varied, written
 from .pool import draw_replay, fill_pool
 from .rehearse import answer_rehearsal
 from .review import reviewed_by_people
 from .sift import calibration_of, filter_samples
 from .steps import Steps
-from .teachers import reviewers_identity, teachers_of
+from .teachers import reviewers_identity
 from .train import train_lora
 
 
@@ -79,7 +82,9 @@ class Turn:
             run_id=self._tracking.open_run(round_id, {"wheelwork.suites": self._targets, "wheelwork.seed": str(seed)}),
             pool=Pool(site.home, loop.name).drawn_by(round_id),
             excluded=tuple(sorted({*excluded} - turned_down_by(site.home, loop.name, round_id))),
+            follows=follows(loop, site, round_id),
         )
+        self._lacking = Lacking(loop, site, self.round.follows)
         if (champion := self._champion_of_training()) is not None:
             refuse_misfit(Adapter(champion.folder, champion.digest), self._base.name, loop.settings.train)
 
@@ -87,44 +92,21 @@ class Turn:
         """Write and sift, and write again for what the funnel dropped, until the quotas are met or all is asked."""
         sifted: Sifted | None = None
         while wanted := self._next_wave(sifted.cells if sifted else {}):
-            self._waves.append(self._generate(wanted))
+            self._waves.append(written(self._steps, self._loop, self.round, wanted, len(self._waves)))
             sifted = self._sift()
         sifted = sifted or self._sift()
         if (augmentation := self._loop.settings.generate.augment) is not None:
-            self._waves.append(self._vary(sifted, augmentation))
+            self._waves.append(varied(self._steps, self._loop, self.round, sifted, augmentation, self._encoder))
             sifted = self._sift()
         return sifted
-
-    def _vary(self, sifted: Sifted, augmentation: Augmentation) -> Generated:
-        return self._steps.run(
-            vary_samples,
-            parents=sifted.kept,
-            augmentation=augmentation,
-            left_out=self._loop.material.left_out,
-            round_id=self.round.id,
-            teacher=teachers_of(self._loop).fingerprint(),
-            seeds=self._loop.material.seeds_digest,
-            encoder=self._encoder,
-        )
 
     @property
     def _encoder(self) -> str:
         return f"{self._model(self._loop.settings.encoder).digest}-{ENCODING}"
 
     def _next_wave(self, kept: dict[str, int]) -> dict[str, int]:
-        return self._loop.material.next_wave(kept, sum(wave.samples.rows for wave in self._waves), len(self._waves))
-
-    def _generate(self, wanted: dict[str, int]) -> Generated:
-        return self._steps.run(
-            write_samples,
-            loop=self._loop.digest,
-            left_out=self._loop.material.left_out,
-            round_id=self.round.id,
-            teacher=teachers_of(self._loop).fingerprint(),
-            wanted=wanted,
-            wave=len(self._waves),
-            seed=self.round.seed,
-        )
+        asked = sum(wave.samples.rows for wave in self._waves)
+        return self._loop.material.next_wave(kept, asked, len(self._waves), self._lacking.cells)
 
     def _sift(self) -> Sifted:
         """What is left of all waves; what reviewers did is that of every pass so far."""
@@ -159,7 +141,7 @@ class Turn:
             dropped=sifted.dropped,
             embeddings=sifted.embeddings,
             batch=self._loop.settings.batch,
-            planned=self._loop.planned_mix,
+            planned=self._lacking.mix,
             left_out=self._loop.material.left_out,
             seeds=self._loop.material.seeds_digest,
             encoder=self._encoder,
@@ -229,6 +211,10 @@ class Turn:
             engine=self._engine,
         )
 
+    def attribute(self, sifted: Sifted, replayed: Replayed | None, results: Results) -> Attributed | None:
+        """Which items the candidate fails, and why; None where nothing was measured."""
+        return attributed(self._steps, self._loop, sifted, replayed, results, self._encoder)
+
     def decide(self, candidate: TrainedAdapter | Expectation, results: Results) -> Decision:
         """Read the scores and judge them; how often these targets were looked at before comes from MLflow."""
         if isinstance(candidate, Expectation):
@@ -261,6 +247,7 @@ class Turn:
         candidate: TrainedAdapter | Expectation,
         results: Results,
         decision: Decision,
+        found: Attributed | None,
     ) -> Report:
         """Record the round, move the aliases and fill the pool as the verdict says, and return the report."""
         started = time.perf_counter()
@@ -284,6 +271,8 @@ class Turn:
             verdict=decision.verdict,
             people=sifted.people,
         )
+        flips = show_comparison(site=self._site, round_=self.round, results=results, decision=decision)
+        explained = record_attribution(site=self._site, round_=self.round, found=found)
         report = build_report(
             self.round,
             self._waves,
@@ -293,6 +282,8 @@ class Turn:
             decision,
             self._steps.times,
             pool=pool,
+            flips=flips,
+            attribution=summary_of(explained, self.round.follows),
             adapter=adapter,
             mlflow={"run_id": self.round.run_id, "model_version": adapter["version"], "url": self._run_url()},
             recording=time.perf_counter() - started,
