@@ -80,9 +80,11 @@ class KnowledgeAbsent(Setting):
 
 
 class ContradictingSamples(Setting):
-    """What was trained on nearest to the items carries the label that they were wrongly answered with.
+    """What was trained on nearest to the items carries the label that they were wrongly answered with, and looks wrong.
 
-    Near means as near as items that were answered well usually are to theirs: of far samples one has to be nearest.
+    It looks wrong where it lies nearer to the samples of the right label than to the others of its own: without that
+    the items would only lie at the border of two labels. Near means as near as items that were answered well usually
+    are to theirs: of far samples one has to be nearest.
     """
 
     kind: Literal["contradicting_samples"] = "contradicting_samples"
@@ -98,14 +100,14 @@ class ContradictingSamples(Setting):
         for at in confused:
             row = near.place[at]
             sample = int(near.which[row])
-            if near.cosines[row] >= limit and look.ground.learnt[sample].label == look.cases[at].answered:
+            if near.cosines[row] >= limit and sample in _doubted(look, look.cases[at]):
                 against[sample] += 1
         share = sum(against.values()) / len(group.failing)
         if share < self.share:
             return None
         ids = [look.ground.learnt[sample].id for sample, _ in against.most_common(MOST_IDS)]
         said = f"for {sum(against.values())} of {len(group.failing)} items the nearest training sample carries the"
-        said += f" label that was wrongly answered, at a cosine of {limit:.2f} or more: {', '.join(ids[:3])}"
+        said += f" label that was wrongly answered, and lies nearer to those of the right one: {', '.join(ids[:3])}"
         said += " …" * (len(against) > 3)
         figures = {"contradicted": float(sum(against.values())), "samples": float(len(against)), "cosine": limit}
         return Evidence(cause=self.kind, strength=share, said=said, figures=figures, samples=tuple(ids))
@@ -226,6 +228,16 @@ class Forgotten(Setting):
         said = f"the {model} had {knew[model]} of {len(cases)} right"
         figures = {name: float(count) for name, count in knew.items()}
         return Evidence(cause=self.kind, strength=knew[model] / len(cases), said=said, figures=figures)
+
+
+def _doubted(look: Look, case: Case) -> set[int]:
+    """Places of the samples of the answered label that lie nearer to those of the right one than to their own."""
+    vectors, label, answered = look.ground.vectors, case.label, case.answered
+    if vectors is None or label is None or answered is None or label == answered:
+        return set()
+    own = look.ground.of_label(answered)
+    found = strays(vectors[own], vectors[look.ground.of_label(label)])
+    return {place for place, stray in zip(own, found, strict=True) if stray}
 
 
 def _both(one: str, other: str) -> tuple[tuple[str, str], tuple[str, str]]:

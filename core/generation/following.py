@@ -28,5 +28,5 @@ def followed_mix(planned: Mapping[str, float], asked: Mapping[str, float], share
         return dict(planned)
     given = sum(wanted.values())
     return {
-        name: (1 - share) * weight / whole + share * wanted.get(name, 0.0) / given for name, weight in planned.items()
+        name: (1 - share) * weight / whole + share * (wanted.get(name, 0.0) / given) for name, weight in planned.items()
     }

@@ -3,10 +3,15 @@
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from wheelwork.core.attribution.attributing import Attributing
+from wheelwork.core.attribution.cases import Case
+from wheelwork.core.attribution.causes import MissingCoverage
 from wheelwork.core.attribution.findings import Attribution, Found
-from wheelwork.core.attribution.ground import Ground, Learnt
+from wheelwork.core.attribution.ground import Ground, Learnt, nearness
+from wheelwork.core.attribution.groups import Group
+from wheelwork.core.attribution.look import Look
 from wheelwork.core.evaluation.scorers import Item
 from wheelwork.tests.core.attribution.material import LABELS, even_rows, ground_of, item, suite_of, table, text_of
 from wheelwork.tests.fakes import FakeEncoder
@@ -200,3 +205,18 @@ def test_the_same_given_again_is_the_same_and_survives_json() -> None:
     items = items_of()
     told = [attributed(items, wrong(items, "speed", "billing", 9), ground_of(even_rows())) for _ in range(2)]
     assert told[0] == told[1] == Attribution.model_validate_json(told[0].model_dump_json())
+
+
+def test_items_that_fail_at_random_lie_too_far_in_at_most_one_group_of_twenty() -> None:
+    draw, encode, groups = np.random.default_rng(3), FakeEncoder(), 200
+    rows = even_rows(12)
+    ground = ground_of(rows, vectors=encode([text for text, _ in rows]))
+    texts = [text_of("speed", number, "asked", f"more{number % 7}") for number in range(60)]
+    vectors, found = encode(texts), 0
+    for _ in range(groups):
+        failing = frozenset(draw.choice(60, size=8, replace=False).tolist())
+        cases = [Case(id=str(at), text=text, failed=at in failing, label="speed") for at, text in enumerate(texts)]
+        near = nearness(cases, range(60), vectors, ground)
+        look = Look(cases=cases, ground=ground, near=near, in_task=True, level=0.05)
+        found += MissingCoverage()(Group("label", "speed", frozenset(range(60)), failing), look) is not None
+    assert found / groups <= 0.05 + 0.03, "which 200 draws of one in twenty exceed once in forty"

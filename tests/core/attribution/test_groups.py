@@ -1,5 +1,6 @@
 """Groups: over-representation by an exact test, corrected; and a cover in which each failing item is once."""
 
+import random
 from itertools import combinations
 
 import pytest
@@ -95,3 +96,18 @@ def test_holm_rejects_as_its_step_down_does(p_values: list[float]) -> None:
             break
         rejected += 1
     assert sum(one <= alpha for one in holm(p_values)) == rejected
+
+
+def test_failures_at_random_make_a_group_in_at_most_one_suite_of_twenty() -> None:
+    draw = random.Random(7)
+    suites, found = 300, 0
+    for _ in range(suites):
+        axes: dict[Axis, list[str | None]] = {
+            "label": [draw.choice("abcdefgh") for _ in range(120)],
+            "slice": [draw.choice("xyz") for _ in range(120)],
+            "length": [draw.choice(["short", "long"]) for _ in range(120)],
+        }
+        failing = [at for at in range(120) if draw.random() < 0.2]
+        found += bool(find_groups(axes, failing, alpha=0.05, least=3, most=9).groups)
+    # the exact test is discrete, so that it errs less often than it may
+    assert found / suites <= 0.05
