@@ -107,7 +107,10 @@ def _case(
 ) -> Case:
     right = answers_of(item)
     answered = known.answered(reply) if known and failed else None
-    rule = broken_rule(reply, right, known, suite.settings.max_tokens) if failed and answered is None else None
+    # what was read off likelihoods is no text that a model wrote
+    written = getattr(suite, "measured_by", "serving engine") == "serving engine"
+    wrong = failed and written and answered is None
+    rule = broken_rule(reply, right, known, suite.settings.max_tokens) if wrong else None
     return Case(
         id=item.id,
         text=item.prompt,
