@@ -27,10 +27,10 @@ class Sliced(NamedTuple):
     def weigh(self, ruling: Ruling) -> Ruling:
         """`ruling` on the whole suite, in the light of its slices: they can take a pass away, never give one."""
         if self.outcome == "fail":
-            because = f"{ruling.because}; {self.because}" if ruling.outcome == "fail" else self.because
+            because = f"{ruling.because}; {self.because}" if ruling.outcome == "fail" else f"but {self.because}"
             return ruling._replace(outcome="fail", because=because, needed=None)
         if self.outcome == "unclear" and ruling.outcome == "pass":
-            return ruling._replace(outcome="unclear", because=self.because)
+            return ruling._replace(outcome="unclear", because=f"but {self.because}")
         return ruling
 
 
