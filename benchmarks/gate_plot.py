@@ -60,7 +60,7 @@ def _fooled(axes: Any, loops: Mapping[str, Life]) -> None:
     axes.annotate("α = 5%", (50, 5), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8, color="#555555")
     axes.set(xlabel="rounds", ylabel="loops that promoted something, %", ylim=(-1.5, 103), xlim=(0, 51))
     axes.set_title("No candidate is better than the base: how soon is one promoted?", loc="left", fontsize=10)
-    axes.legend(frameon=False, fontsize=8, loc="center right")
+    axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.45))
 
 
 def _seen(axes: Any, rounds: int, seed: int) -> None:

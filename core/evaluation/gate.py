@@ -43,7 +43,8 @@ def decide(suites: Sequence[SuiteScores], settings: GateSettings, look: int, see
         for suite in suites
         if suite.role == "guard"
     }
-    figures, notes = {}, []
+    figures: dict[str, SuiteFigures] = {}
+    notes: list[str] = []
     for suite in suites:
         sliced = judge_slices(suite, settings, seed)
         ruling = sliced.weigh(rulings[suite.name])
