@@ -34,7 +34,9 @@ class _Files(NamedTuple):
 def gate(
     champion: Annotated[Path, typer.Option(metavar="FILE", help="Scores of what is in use: rows {id, score}.")],
     candidate: Annotated[Path, typer.Option(metavar="FILE", help="Scores of what may take its place, same ids.")],
-    base: Annotated[Path | None, typer.Option(metavar="FILE", help="Scores of the base, to be shown.")] = None,
+    base: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Scores of the base: shown, and with --any held to as well.")
+    ] = None,
     target: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=A,B[,BASE][:FLOOR]", help="One more target: champion's and candidate's files."),
