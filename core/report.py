@@ -130,7 +130,7 @@ def as_renderable(report: Report) -> RenderableType:
     return Group(
         Panel(verdict, title=f"{report.loop} · round {report.round}", border_style=colour, padding=(0, 1)),
         suites,
-        *map(Text, flip_sentences(report)),
+        *map(Text, (*flip_sentences(report), *report.gate.get("notes", ()))),
         *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines_of(report.attribution)),  # whole on the page
         Text(),
         side_by_side,
@@ -253,7 +253,8 @@ def _benchmark_lines(report: Report) -> str:
         for name, suite in report.suites.items()
         if suite.get("flips") and flip_sentence(name, suite["flips"])
     ]
-    return "\n".join(["", *flipped, f"- [All suites in one picture]({at}/{BENCHMARK_PICTURE})", ""])
+    notes = [f"- {note}" for note in report.gate.get("notes", ())]
+    return "\n".join(["", *flipped, *notes, f"- [All suites in one picture]({at}/{BENCHMARK_PICTURE})", ""])
 
 
 BATCH_PICTURE, LOSS_PICTURE, BENCHMARK_PICTURE = "batch.svg", "loss.svg", "benchmark.svg"

@@ -136,6 +136,7 @@ class SuiteAnswers(Setting):
     tables: dict[str, Artifact]  # model → JSON table for people
     means: dict[str, float | None]
     n: int
+    digest: str = ""  # of the suite that was answered
 
 
 class Results(Setting):
@@ -229,7 +230,7 @@ def suite_summary(figures: SuiteFigures) -> dict[str, Any]:
         mode="json",
         include={
             "role", "n", "base", "champion", "candidate", "delta", "ci", "p_value", "min_detectable", "outcome",
-            "sentence", "needed", "wins", "losses", "unscored",
+            "sentence", "needed", "wins", "losses", "unscored", "margin", "damage_bound", "floor", "slices",
         },
     )  # fmt: skip
 
@@ -269,7 +270,7 @@ def build_report(
         cache={name: step.cache for name, step in steps.items()},
         adapter=adapter,
         mlflow=mlflow,
-        gate={"alpha": decision.alpha, "look": decision.look},
+        gate={"alpha": decision.alpha, "look": decision.look, "notes": list(decision.notes)},
         replay=replay_summary(round_, replayed),
         pool=pool.model_dump(include={"version", "accepted", "marked", "excluded"}),
         review=sifted.people.summary() if sifted.people else {},

@@ -37,7 +37,8 @@ def show_comparison(site: Site, round_: Round, results: Results, decision: Decis
         told[name] = flips(rivals[0], tables[rivals[0]], tables[CANDIDATE]).summary
         rows = [row for rival in rivals for row in flip_rows(rival, tables[rival], tables[CANDIDATE])]
         tracking.log_table(round_.run_id, rows, FLIP_COLUMNS, f"flips/{name}.json")
-        if slices := slice_rows(tables):
+        judged = decision.figures[name].slices if name in decision.figures else {}
+        if slices := slice_rows(tables, judged):
             tracking.log_table(round_.run_id, slices, SLICE_COLUMNS, f"slices/{name}.json")
     if decision.figures:
         tracking.log(round_.run_id, metrics=comparison_metrics(decision.figures))

@@ -6,16 +6,21 @@ from statistics import fmean
 from typing import Any
 
 from .flips import Rows
+from .verdicts import SliceFigures
 
-COLUMNS = ["slice", "items", "base", "champion", "candidate", "against", "delta", "fixed", "broken"]
+COLUMNS = [
+    "slice", "items", "base", "champion", "candidate", "against", "delta", "ci_low", "ci_high", "fixed", "broken",
+    "p_value", "min_detectable", "outcome",
+]  # fmt: skip
 """The same in every round, also where there is no champion, so that tables of rounds can be laid side by side."""
 
 
-def slice_rows(tables: Mapping[str, Rows]) -> list[dict[str, Any]]:
+def slice_rows(tables: Mapping[str, Rows], judged: Mapping[str, SliceFigures] | None = None) -> list[dict[str, Any]]:
     """A row under COLUMNS for each slice of a suite, and one of all; `tables` are the answers by model.
 
     Means are over the items of the slice that have a score; `delta` is candidate minus champion (before there is one,
-    base) over those that both have a score for. What is unknown is None. Nothing where the suite has one slice.
+    base) over those that both have a score for; interval, test and outcome are those of the gate, as far as it `judged`
+    a slice. What is unknown is None. Nothing where the suite has one slice.
     """
     rival = "champion" if "champion" in tables else "base"
     places: dict[str, list[int]] = defaultdict(list)
@@ -23,9 +28,9 @@ def slice_rows(tables: Mapping[str, Rows]) -> list[dict[str, Any]]:
         places[row.get("slice") or ""].append(at)
     if len(places) < 2:
         return []
-    everything = {"(all)": list(range(len(tables["candidate"])))}
+    parts = {"(all)": list(range(len(tables["candidate"])))} | dict(sorted(places.items()))
     return [
-        _row(name or "(none)", own, tables, rival) for name, own in (everything | dict(sorted(places.items()))).items()
+        _row(name or "(none)", own, tables, rival) | _judged((judged or {}).get(name)) for name, own in parts.items()
     ]
 
 
@@ -45,6 +50,12 @@ def _row(name: str, places: Sequence[int], tables: Mapping[str, Rows], rival: st
         "fixed": sum(gain > 0 for gain in gains),
         "broken": sum(gain < 0 for gain in gains),
     }
+
+
+def _judged(one: SliceFigures | None) -> dict[str, Any]:
+    low, high = (one.ci if one else None) or (None, None)
+    told = {name: getattr(one, name, None) for name in ("p_value", "min_detectable", "outcome")}
+    return {"ci_low": low, "ci_high": high} | told
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

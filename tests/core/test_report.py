@@ -186,6 +186,12 @@ def test_which_items_flipped_is_one_line_a_suite_and_a_link_on_the_page() -> Non
     assert "[All suites in one picture](http://127.0.0.1:5000/artifacts/benchmark.svg)" in page
 
 
+def test_what_else_the_gate_saw_is_told() -> None:
+    note = "holdout: slice `move`: 0.50 against 0.80, may be chance"
+    report = REPORT.model_copy(update={"gate": REPORT.gate | {"notes": [note]}})
+    assert note in printed(report) and f"- {note}\n" in as_markdown(report)
+
+
 def test_why_items_fail_is_told_in_few_lines_and_whole_on_the_page() -> None:
     assert "Fails" not in printed(REPORT) and "Where it fails" not in as_markdown(REPORT)
     row = {

@@ -75,8 +75,9 @@ def judged(loop: Loop, site: Site, results: Results) -> Decision:
     scores = {model: tuple(store.read_json(one)) for model, one in results.suites["holdout"].scores.items()}
     ids = tuple(item.id for item in suite.items)
     told = SuiteScores(
-        "holdout", "target", suite.digest, ids, ids, scores["base"], scores["champion"], scores["candidate"]
-    )
+        "holdout", "target", suite.digest, ids, ids, scores["base"], scores["champion"], scores["candidate"],
+        slices=tuple(item.slice for item in suite.items),
+    )  # fmt: skip
     return decide([told], GateSettings(resamples=200), look=1, seed=0)
 
 
@@ -193,7 +194,7 @@ def test_the_comparison_is_metrics_tables_and_a_picture(
     assert {row["change"] for row in flipped if row["against"] == "base"} == {"fixed"}
     assert list(table("suites.json")[0]) == COLUMNS and table("suites.json")[0]["broken"] == 16
     slices = {row["slice"]: row for row in table("slices/holdout.json")}
-    assert slices["bill"]["delta"] == -1 and slices["(all)"]["items"] == 48
+    assert slices["bill"]["delta"] == slices["bill"]["ci_high"] == -1 and slices["(all)"]["items"] == 48
     assert "48 items" in (folder / "benchmark.svg").read_text(encoding="utf-8")
 
 

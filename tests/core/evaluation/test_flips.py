@@ -57,7 +57,7 @@ def test_the_slices_add_up_to_the_whole(pairs: list[tuple[float | None, float | 
     )
     for column in ("items", "fixed", "broken"):
         assert whole[column] == sum(part[column] for part in parts)
-    assert list(whole) == SLICE_COLUMNS and whole["champion"] is None and whole["against"] == "base"
+    assert {*whole} == {*SLICE_COLUMNS} and whole["champion"] is None and whole["against"] == "base"
 
 
 def test_the_worst_losses_stand_first() -> None:
