@@ -23,7 +23,8 @@ from .generation.planning import Generation
 from .generation.suitability import Acknowledged, Facts, SuiteFacts, assess, refuse_bad_fits
 from .generation.tasks import AnyTask
 from .generation.writing import Writing
-from .labelled import refuse_leaks
+from .labelled import read_prompts, refuse_leaks
+from .ledger.settings import LedgerSettings
 from .models.store import ModelFiles, ModelStore, is_gguf
 from .people.settings import PeopleReview
 from .pool.fitting import Present
@@ -32,7 +33,6 @@ from .prompts import Template, load_template
 from .quality.batch.settings import Batch
 from .quality.funnel import Funnel
 from .quality.review.asking import TASK as REVIEW
-from .rows import read_rows
 from .samples import Message
 from .settings import Setting, parse, read_yaml
 from .teachers import EmbeddedTeacher, Role, Teacher, teachers_for
@@ -74,6 +74,7 @@ class LoopSettings(Setting):
     replay: Replay = Field(Replay(), description="which samples of earlier rounds are trained on again")
     train: Training = Field(Training(), description="how the adapter is trained")
     gate: GateSettings = Field(GateSettings(), description="when a candidate is better")
+    ledger: LedgerSettings = Field(LedgerSettings(), description="how accepted corrections guard the gate")
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -147,6 +148,8 @@ class LoopSettings(Setting):
     def _one_target(cls, suites: dict[str, SuiteSettings]) -> dict[str, SuiteSettings]:
         if not any(suite.role == "target" for suite in suites.values()):
             raise ValueError("at least one suite needs `role: target`, or nothing can be shown to get better")
+        if taken := [name for name in suites if name == "ledger" or name.startswith("ledger-")]:
+            raise ValueError(f"`{taken[0]}` is the name of the loop's ledger; call the suite otherwise")
         return suites
 
 
@@ -177,7 +180,7 @@ class Loop:
             name: read_suite(name, suite, folder, tuple(self.labels)) for name, suite in settings.suites.items()
         }
         self._check_target()
-        rehearsal = _prompts(folder / settings.rehearsal) if settings.rehearsal else []
+        rehearsal = read_prompts(folder / settings.rehearsal) if settings.rehearsal else []
         self.rehearsal = [row.text for row in rehearsal]
         for suite in self.suites.values():
             self._check_suite(suite, rehearsal)
@@ -336,14 +339,3 @@ def read_settings(folder: Path) -> LoopSettings:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder; `wheelwork init {folder}` makes a loop there")
     return parse(LoopSettings, read_yaml(folder / CONFIG), str(folder / CONFIG))
-
-
-def _prompts(path: Path) -> list[LabelledText]:
-    """The prompts of a rehearsal file, as rows without a label."""
-    rows = []
-    for line, row in read_rows(path):
-        prompt = row.get("prompt")
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise DataError(f"{path}:{line}: `prompt` is missing or empty; every row needs the question as text")
-        rows.append(LabelledText(line, prompt, ""))
-    return rows

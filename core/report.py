@@ -81,7 +81,7 @@ def as_markdown(report: Report) -> str:
 {markdown_table(["funnel", "samples", "share"], funnel_rows(report))}
 
 {_teacher_sentence(report)} {_training_sentence(report)}
-{_training_lines(report)}{_review_lines(report)}{_batch_section(report)}
+{_training_lines(report)}{_review_lines(report)}{_ledger_lines(report)}{_batch_section(report)}
 {_look_sentence(report)} Round `{report.round}`, seed {report.seed}.
 """
 
@@ -116,6 +116,7 @@ def as_renderable(report: Report) -> RenderableType:
         Text(),
         Text(f"{_teacher_sentence(report)} {_training_sentence(report)}"),
         *map(Text, (*training_sentences(report), *focus_sentences(report), *review_sentences(report))),
+        *map(Text, report.ledger.sentences),
         *(warnings(report.batch) if report.batch else ()),
         Text(_where_sentence(report), style="dim"),
     )
@@ -220,6 +221,12 @@ def _review_lines(report: Report) -> str:
     """The same as a list of Markdown between empty lines."""
     sentences = [*focus_sentences(report), *review_sentences(report)]
     return "\n" + "\n".join(f"- {sentence}" for sentence in sentences) + "\n" if sentences else ""
+
+
+def _ledger_lines(report: Report) -> str:
+    """What the ledger did, and each correction that is undone."""
+    lines = [*report.ledger.sentences, *report.ledger.lines_of_markdown]
+    return "\n" + "\n".join(f"- {line}" for line in lines) + "\n" if lines else ""
 
 
 BATCH_PICTURE, LOSS_PICTURE = "batch.svg", "loss.svg"

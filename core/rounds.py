@@ -9,6 +9,7 @@ from pydantic import Field
 
 from .artifacts import Artifact
 from .evaluation.gate import Decision, SuiteFigures
+from .ledger.told import LedgerAt, LedgerTold
 from .people.deciding import PeopleReviewed
 from .pool.log import Line
 from .quality.batch.findings import BatchReport
@@ -54,6 +55,7 @@ class Round(Setting):
     run_id: str
     pool: str | None  # the version of the pool that is replayed from; None: there was none
     excluded: tuple[str, ...]  # ids that people keep out
+    ledger: LedgerAt = LedgerAt()  # as the round was opened with it
 
 
 class Generated(Setting):
@@ -174,6 +176,7 @@ class Report(Setting):
     pool: dict[str, Any]
     review: dict[str, Any] = Field({})  # empty where nobody was asked
     batch: BatchReport | None = None
+    ledger: LedgerTold = LedgerTold()
 
 
 def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
@@ -237,6 +240,7 @@ def build_report(
     pool: Line,
     adapter: dict[str, str],
     mlflow: dict[str, str],
+    ledger: LedgerTold,
     recording: float,
     total: float,
 ) -> Report:
@@ -260,6 +264,7 @@ def build_report(
         pool=pool.model_dump(include={"version", "accepted", "marked", "excluded"}),
         review=sifted.people.summary() if sifted.people else {},
         batch=sifted.batch.report if sifted.batch else None,
+        ledger=ledger,
     )
 
 

@@ -6,12 +6,11 @@ import psutil
 
 from ..blocks.environment import running_services
 from ..blocks.tracking import Tracking
-from ..core.artifacts import ArtifactStore
 from ..core.digests import digest_of
 from ..core.engines.base import Adapter
-from ..core.evaluation.gate import Decision, decide
-from ..core.evaluation.scores import SuiteScores
+from ..core.evaluation.gate import Decision
 from ..core.generation.augment.settings import Augmentation
+from ..core.ledger.told import LedgerTold
 from ..core.loops import Loop
 from ..core.models.encoder import ENCODING
 from ..core.models.store import ModelFiles, ModelStore
@@ -36,11 +35,13 @@ from ..core.rounds import (
 )
 from ..core.training.control.worth import Expectation
 from ..core.training.keeping.former import refuse_misfit, uses_champion
-from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
+from .benchmark import answer_suites
 from .check import check_batch
 from .conclude import adapter_of, publish, record_round
 from .expect import expected_of, refuse_nothing_kept, undecided
 from .generate import vary_samples, write_samples
+from .judge import judge
+from .ledger import fill_ledger, open_ledger
 from .pool import draw_replay, fill_pool
 from .rehearse import answer_rehearsal
 from .review import reviewed_by_people
@@ -79,7 +80,9 @@ class Turn:
             run_id=self._tracking.open_run(round_id, {"wheelwork.suites": self._targets, "wheelwork.seed": str(seed)}),
             pool=Pool(site.home, loop.name).drawn_by(round_id),
             excluded=tuple(sorted({*excluded} - turned_down_by(site.home, loop.name, round_id))),
+            ledger=open_ledger(site, loop.name, round_id, loop.settings.ledger, anew=steps.anew("benchmark")),
         )
+        self._ledger = LedgerTold(lines=self.round.ledger.lines)
         if (champion := self._champion_of_training()) is not None:
             refuse_misfit(Adapter(champion.folder, champion.digest), self._base.name, loop.settings.train)
 
@@ -227,32 +230,16 @@ class Turn:
             suites=self._suites,
             prompts=self._loop.material.prompt_digest,
             engine=self._engine,
+            ledger=self.round.ledger.items,
         )
 
     def decide(self, candidate: TrainedAdapter | Expectation, results: Results) -> Decision:
         """Read the scores and judge them; how often these targets were looked at before comes from MLflow."""
         if isinstance(candidate, Expectation):
             return undecided(candidate)
-        store = ArtifactStore(self._site.artifacts)
-        scores = []
-        for name, answers in results.suites.items():
-            suite = self._loop.suites[name]
-            by_model = {model: tuple(store.read_json(artifact)) for model, artifact in answers.scores.items()}
-            scores.append(
-                SuiteScores(
-                    name=name,
-                    role=suite.settings.role,
-                    digest=suite.digest,
-                    ids=tuple(item.id for item in suite.items),
-                    groups=tuple(item.cluster for item in suite.items),
-                    base=by_model[BASE],
-                    champion=by_model.get(CHAMPION),
-                    candidate=by_model[CANDIDATE],
-                    margin=suite.settings.margin,
-                )
-            )
         look = 1 + self._tracking.looks(self._targets, except_adapter=candidate.digest)
-        return decide(scores, self._loop.settings.gate, look, seed=self.round.seed)
+        decision, self._ledger = judge(self.round, self._loop, results, look)
+        return decision
 
     def conclude(
         self,
@@ -284,6 +271,9 @@ class Turn:
             verdict=decision.verdict,
             people=sifted.people,
         )
+        filled = fill_ledger(
+            site=self._site, round_=self.round, sifted=sifted, results=results, promoted=decision.verdict == "promoted"
+        )
         report = build_report(
             self.round,
             self._waves,
@@ -295,6 +285,7 @@ class Turn:
             pool=pool,
             adapter=adapter,
             mlflow={"run_id": self.round.run_id, "model_version": adapter["version"], "url": self._run_url()},
+            ledger=self._ledger.then(filled),
             recording=time.perf_counter() - started,
             total=time.time() - psutil.Process().create_time(),
         )
