@@ -14,6 +14,7 @@ from .engines.llamacpp import LlamaCpp
 from .engines.transformers import Transformers
 from .errors import ConfigError, DataError
 from .evaluation.gate import GateSettings
+from .evaluation.holdouts.leaks import LeakCheck
 from .evaluation.scorers import Item
 from .evaluation.suites import Suite, SuiteSettings, read_suite
 from .formats import LabelledText
@@ -74,6 +75,7 @@ class LoopSettings(Setting):
     replay: Replay = Field(Replay(), description="which samples of earlier rounds are trained on again")
     train: Training = Field(Training(), description="how the adapter is trained")
     gate: GateSettings = Field(GateSettings(), description="when a candidate is better")
+    leaks: LeakCheck = Field(LeakCheck(), description="how near to a suite's rows what is trained on may come")
     ledger: LedgerSettings = Field(LedgerSettings(), description="how accepted corrections guard the gate")
 
     @property

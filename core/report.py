@@ -116,7 +116,7 @@ def as_renderable(report: Report) -> RenderableType:
         Text(),
         Text(f"{_teacher_sentence(report)} {_training_sentence(report)}"),
         *map(Text, (*training_sentences(report), *focus_sentences(report), *review_sentences(report))),
-        *map(Text, report.ledger.sentences),
+        *map(Text, _honest(report)),
         *(warnings(report.batch) if report.batch else ()),
         Text(_where_sentence(report), style="dim"),
     )
@@ -223,9 +223,14 @@ def _review_lines(report: Report) -> str:
     return "\n" + "\n".join(f"- {sentence}" for sentence in sentences) + "\n" if sentences else ""
 
 
+def _honest(report: Report) -> list[str]:
+    """What was compared with the holdouts before training, and what the ledger did."""
+    return [*(report.holdouts.sentences if report.holdouts else ()), *report.ledger.sentences]
+
+
 def _ledger_lines(report: Report) -> str:
     """What the ledger did, and each correction that is undone."""
-    lines = [*report.ledger.sentences, *report.ledger.lines_of_markdown]
+    lines = [*_honest(report), *report.ledger.lines_of_markdown]
     return "\n" + "\n".join(f"- {line}" for line in lines) + "\n" if lines else ""
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from .artifacts import Artifact
 from .evaluation.gate import Decision, SuiteFigures
+from .evaluation.holdouts.leaks import Looked
 from .ledger.told import LedgerAt, LedgerTold
 from .people.deciding import PeopleReviewed
 from .pool.log import Line
@@ -177,6 +178,7 @@ class Report(Setting):
     review: dict[str, Any] = Field({})  # empty where nobody was asked
     batch: BatchReport | None = None
     ledger: LedgerTold = LedgerTold()
+    holdouts: Looked | None = None  # what was compared with the suites before training
 
 
 def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
@@ -241,6 +243,7 @@ def build_report(
     adapter: dict[str, str],
     mlflow: dict[str, str],
     ledger: LedgerTold,
+    holdouts: Looked,
     recording: float,
     total: float,
 ) -> Report:
@@ -265,6 +268,7 @@ def build_report(
         review=sifted.people.summary() if sifted.people else {},
         batch=sifted.batch.report if sifted.batch else None,
         ledger=ledger,
+        holdouts=holdouts,
     )
 
 

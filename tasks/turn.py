@@ -41,7 +41,9 @@ from .conclude import adapter_of, publish, record_round
 from .expect import expected_of, refuse_nothing_kept, undecided
 from .generate import vary_samples, write_samples
 from .judge import judge
+from .leaks import refuse_leaks_into
 from .ledger import fill_ledger, open_ledger
+from .looks import changed_since, look_of, looking_at
 from .pool import draw_replay, fill_pool
 from .rehearse import answer_rehearsal
 from .review import reviewed_by_people
@@ -68,6 +70,7 @@ class Turn:
         self._calibration = calibration_of(loop, site.home)
         self._reviewed = Reviewed()
         self._suites = {name: suite.digest for name, suite in loop.suites.items()}
+        self._changed = changed_since(self._tracking, loop)
         seed = self._tracking.rounds() if seed is None else seed
         round_id = f"{seed:04d}-{loop.digest[:8]}"
         self.round = Round(
@@ -77,7 +80,7 @@ class Turn:
             seed=seed,
             samples=loop.settings.generate.samples,
             champion=self._tracking.champion(),
-            run_id=self._tracking.open_run(round_id, {"wheelwork.suites": self._targets, "wheelwork.seed": str(seed)}),
+            run_id=self._tracking.open_run(round_id, looking_at(loop, self._targets, seed)),
             pool=Pool(site.home, loop.name).drawn_by(round_id),
             excluded=tuple(sorted({*excluded} - turned_down_by(site.home, loop.name, round_id))),
             ledger=open_ledger(site, loop.name, round_id, loop.settings.ledger, anew=steps.anew("benchmark")),
@@ -144,6 +147,7 @@ class Turn:
             champion=self._scoring_champion(),
             pool=self.round.pool if "pool" in self._loop.settings.funnel.needs else None,
             calibration=self._calibration,
+            ledger=self.round.ledger.items,
         )
         self._reviewed += sifted.reviewed
         return sifted.model_copy(update={"reviewed": self._reviewed})
@@ -193,6 +197,7 @@ class Turn:
             suites=self._suites,
             prompts=self._loop.material.prompt_digest,
             seed=self.round.seed,
+            ledger=self.round.ledger.items,
         )
 
     def rehearse(self) -> Rehearsed:
@@ -201,6 +206,9 @@ class Turn:
     def train(self, sifted: Sifted, replayed: Replayed | None, rehearsed: Rehearsed) -> TrainedAdapter | Expectation:
         """The candidate; where the loop asks whether training is worth it, and it is not, what was expected."""
         refuse_nothing_kept(self._waves, sifted)
+        self._looked = refuse_leaks_into(
+            self._steps, self.round, self._loop, sifted, replayed, rehearsed.samples, self._suites, self._encoder
+        )
         before, base = self._champion_before(), self._base.digest
         expected = expected_of(self._steps, self.round, self._loop, sifted, before, self._encoder, base)
         if expected is not None and expected.reason:
@@ -237,7 +245,7 @@ class Turn:
         """Read the scores and judge them; how often these targets were looked at before comes from MLflow."""
         if isinstance(candidate, Expectation):
             return undecided(candidate)
-        look = 1 + self._tracking.looks(self._targets, except_adapter=candidate.digest)
+        look = look_of(self._tracking, self._loop, self._targets, candidate.digest)
         decision, self._ledger = judge(self.round, self._loop, results, look)
         return decision
 
@@ -286,6 +294,7 @@ class Turn:
             adapter=adapter,
             mlflow={"run_id": self.round.run_id, "model_version": adapter["version"], "url": self._run_url()},
             ledger=self._ledger.then(filled),
+            holdouts=self._looked.with_notes(self._changed),
             recording=time.perf_counter() - started,
             total=time.time() - psutil.Process().create_time(),
         )

@@ -12,6 +12,7 @@ from ..quality.known import Text
 from ..samples import Sample
 from ..text import nearest, normalised
 from .entries import Entry, Origin, is_right, refuse_unscorable
+from .store import Ledger
 
 Scores = Sequence[float | None]
 
@@ -139,3 +140,16 @@ def _entry(sample: Sample, suite: Suite, origin: Origin, right_from: float) -> E
         return entry if is_right(entry, right_from) else None
     except DataError:  # the scorer needs what a sample does not have, such as keywords
         return None
+
+
+def remember(home: Path, loop: Loop, samples: Sequence[Sample], by: Mapping[str, str], why: str) -> str:
+    """Take what people corrected outside of a round into the ledger, a newer word before an older; in words, what was.
+
+    `by` names who corrected each sample, by its id. Empty where there is nothing to take in, or the ledger is off.
+    """
+    settings = loop.settings.ledger
+    if settings.off or not samples:
+        return ""
+    found = corrected_samples(samples, loop, Origin(kind="review"), settings.right_from, by)
+    taken = Ledger(home, loop.name).add(found.entries, replace=True, why=why)
+    return ". ".join(filter(None, (taken.sentence, found.note)))

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataError
+from ..quality.known import Text
 from ..workspace import locked
-from .entries import Entry, Held
+from .entries import Entry, Held, held_out_of
 from .log import Line, append_to, read_log
 
 PATIENCE = 60.0  # seconds that a change waits for another to end
@@ -59,6 +60,10 @@ class Ledger:
     def held(self, lines: int | None = None) -> dict[str, Held]:
         """All entries by id, retired ones too, as of the first `lines` lines of the history; by default now."""
         return added_up(self.lines()[:lines])
+
+    def held_out(self) -> list[Text]:
+        """The questions that must never be trained on, since they came from suites."""
+        return held_out_of(list(self.held().values()), self.path)
 
     def opened_by(self, round_id: str) -> int:
         """How many lines a round is judged by: those that were there when it was opened, also when it ended before.
