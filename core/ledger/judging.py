@@ -14,6 +14,7 @@ from math import floor
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from ..evaluation import statistics as st
@@ -27,6 +28,8 @@ BASE, CHAMPION, CANDIDATE = "base", "champion", "candidate"
 NAMED = 8  # undone items that a sentence names; the report names all
 LONGEST = 60  # characters of a question in a sentence
 WORST: tuple[Outcome, ...] = ("pass", "unclear", "fail")
+
+Places = NDArray[np.int64]
 
 Scores = Mapping[str, Mapping[str, float | None]]
 """Model → item → score."""
@@ -157,7 +160,7 @@ def _part(
 ) -> _Part:
     """One kind of items; `before` are those that the champion has undone already: no more than these always passes."""
     own = np.array([one.entry.held_out == held_out for one in items])
-    places = np.flatnonzero(own & standing)
+    places: Places = np.flatnonzero(own & standing).astype(np.int64)
     n, undone, already = places.size, int(wrong[own].sum()), int(before[own].sum())
     margin = settings.margin_of(held_out)
     outcome: Outcome = "fail" if undone > max(floor(margin * n + 1e-9), already) else "pass"
@@ -180,7 +183,7 @@ def fewest_to_clear(margin: float, alpha: float) -> float:
 
 
 def _bound(
-    items: Sequence[Held], places: st.Array, wrong: st.Array, margin: float, gate: GateSettings, seed: int
+    items: Sequence[Held], places: Places, wrong: st.Array, margin: float, gate: GateSettings, seed: int
 ) -> float:
     """The upper bound of the share of standing items that the candidate gets wrong, as of a guard."""
     groups = [items[at].entry.item.cluster for at in places]

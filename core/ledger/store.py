@@ -128,8 +128,9 @@ class Ledger:
             if learnt := tuple(id for id in right if id in there and not there[id].once_right):
                 lines.append(self._line("learnt", ids=learnt, round=round_id))
             append_to(self.path, lines)
-            both = (one + other for one, other in zip(said, got, strict=True))
-            return Taken(*both)
+            return Taken(
+                said.added + got.added, said.same + got.same, said.replaced + got.replaced, said.against + got.against
+            )
 
     def _taken(
         self, entries: Iterable[Entry], replace: bool, who: str, why: str, known: Sequence[Line] | None = None

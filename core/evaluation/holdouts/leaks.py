@@ -151,8 +151,14 @@ def _comparable(rows: Sequence[Said], held: Sequence[Said]) -> Iterator[tuple[li
 
 
 def _same_words(rows: Sequence[Said], own: Sequence[int], held: Sequence[Said], _: float) -> dict[int, Leak]:
-    places = found_in(hashes_of(rows[at].text for at in own), hashes_of(one.text for one in held)) if own else []
-    return {at: Leak(rows[at], held[place], "words", 1.0) for at, place in zip(own, places, strict=True) if place >= 0}
+    if not own:
+        return {}
+    places = found_in(hashes_of(rows[at].text for at in own), hashes_of(one.text for one in held))
+    return {
+        at: Leak(rows[at], held[place], "words", 1.0)
+        for at, place in zip(own, places.tolist(), strict=True)
+        if place >= 0
+    }
 
 
 def _near_words(rows: Sequence[Said], own: Sequence[int], held: Sequence[Said], similarity: float) -> dict[int, Leak]:
