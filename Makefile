@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-ledger clean lock
+.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-ledger bench-gate clean lock
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
@@ -38,7 +38,7 @@ check: $(READY)  ## format, lint, types of core, layers
 up: $(READY)     ## Prefect, MLflow, a worker and the deployments, until Ctrl-C
 	@$(BIN)/wheelwork up
 
-bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-funnel bench-focus bench-forgetting  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
+bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-funnel bench-focus bench-forgetting bench-gate  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
 
 bench-generation: $(READY)  ## calls a second, memory, planning; the embedded engine beside itself without us; the peers
 	$(BIN)/python -m wheelwork.benchmarks.generation
@@ -57,6 +57,9 @@ bench-forgetting: $(READY)  ## three rounds on three groups of labels, with each
 
 bench-ledger: $(READY)  ## how often the ledger holds back a candidate as good as the champion, by its margin; seconds
 	$(BIN)/python -m wheelwork.benchmarks.ledger
+
+bench-gate: $(READY)  ## the gate against chance, beside the rules of others: false promotions, power, guards; pictures of docs/gate.md
+	$(BIN)/python -m wheelwork.benchmarks.gate
 
 bench-round: $(READY)  ## the demo's round from nothing, its repeat, and the next one: times, memory, scores
 	$(BIN)/python -m wheelwork.benchmarks.round

@@ -32,6 +32,9 @@ def judge(round_: Round, loop: Loop, results: Results, look: int) -> tuple[Decis
                 champion=by_model.get(CHAMPION),
                 candidate=by_model[CANDIDATE],
                 margin=suite.settings.margin,
+                slices=tuple(item.slice for item in suite.items),
+                floor=suite.settings.floor,
+                digests=dict.fromkeys(by_model, answers.digest) if answers.digest else {},
             )
         )
     parts = suites_of(round_.site, loop.name, round_.ledger.items)

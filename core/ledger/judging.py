@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..evaluation import statistics as st
-from ..evaluation.gate import Decision, GateSettings, Outcome, SuiteFigures
+from ..evaluation.verdicts import Decision, GateSettings, Outcome, SuiteFigures, Verdict
 from ..settings import Setting
 from .entries import Held
 from .settings import LedgerSettings
@@ -137,7 +137,8 @@ def with_ledger(decision: Decision, ruling: LedgerRuling | None) -> Decision:
     if ruling is None:
         return decision
     outcome = ruling.figures.outcome
-    verdict, reasons = decision.verdict, decision.reasons
+    verdict: Verdict = decision.verdict
+    reasons = decision.reasons
     if outcome == "fail" and verdict != "rejected":
         verdict, reasons = "rejected", ()
     elif outcome == "unclear" and verdict == "promoted":
