@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-gate clean lock
+.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-ledger bench-gate clean lock
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
@@ -54,6 +54,9 @@ bench-quality: $(READY)  ## the funnel over files up to a million rows: speed, m
 
 bench-forgetting: $(READY)  ## three rounds on three groups of labels, with each remedy against forgetting and without; two hours, goes on where it was
 	$(BIN)/python -m wheelwork.benchmarks.forgetting
+
+bench-ledger: $(READY)  ## how often the ledger holds back a candidate as good as the champion, by its margin; seconds
+	$(BIN)/python -m wheelwork.benchmarks.ledger
 
 bench-gate: $(READY)  ## the gate against chance, beside the rules of others: false promotions, power, guards; pictures of docs/gate.md
 	$(BIN)/python -m wheelwork.benchmarks.gate

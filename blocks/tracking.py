@@ -20,6 +20,7 @@ from ..core.rounds import Champion
 
 LONGEST_PARAMETER = 6000  # MLflow cuts silently beyond
 CANDIDATE, CHAMPION = "candidate", "champion"
+LOOKED_AT = "wheelwork.looked_at"  # of a run: suite → digest, as JSON
 
 
 class Release(NamedTuple):
@@ -82,6 +83,22 @@ class Tracking:
                 for run in self._runs(f"tags.`wheelwork.suites` = '{suites}' and attributes.status = 'FINISHED'")
             }
         return len(judged - {except_adapter, ""})
+
+    def looks_at(self, digest: str, except_adapter: str = "") -> int:
+        """How many other adapters were judged while this suite was among those that were looked at."""
+        with explained():
+            where = f"tags.`{LOOKED_AT}` LIKE '%{digest}%' and attributes.status = 'FINISHED'"
+            judged = {run.data.tags.get("wheelwork.adapter", "") for run in self._runs(where)}
+        return len(judged - {except_adapter, ""})
+
+    def looked_at_last(self) -> dict[str, str]:
+        """Suite → digest of the last round that ended with a judgement; empty where there is none."""
+        with explained():
+            for run in self._runs("tags.`wheelwork.kind` = 'round' and attributes.status = 'FINISHED'"):
+                if LOOKED_AT in run.data.tags and run.data.tags.get("wheelwork.adapter"):
+                    found: dict[str, str] = json.loads(run.data.tags[LOOKED_AT])
+                    return found
+        return {}
 
     def log(
         self,

@@ -15,16 +15,18 @@ from .engines.llamacpp import LlamaCpp
 from .engines.transformers import Transformers
 from .errors import ConfigError, DataError
 from .evaluation.gate import GateSettings
+from .evaluation.holdouts.leaks import LeakCheck
 from .evaluation.scorers import Item
 from .evaluation.suites import Suite, SuiteSettings, read_suite
-from .formats import LabelledText, read_prompts
+from .formats import LabelledText
 from .generation.example import Example
 from .generation.material import Material
 from .generation.planning import Generation
 from .generation.suitability import Acknowledged, Facts, SuiteFacts, assess, refuse_bad_fits
 from .generation.tasks import AnyTask
 from .generation.writing import Writing
-from .labelled import refuse_leaks
+from .labelled import read_prompts, refuse_leaks
+from .ledger.settings import LedgerSettings
 from .models.store import ModelFiles, ModelStore, is_gguf
 from .people.settings import PeopleReview
 from .pool.fitting import Present
@@ -75,6 +77,8 @@ class LoopSettings(Setting):
     train: Training = Field(Training(), description="how the adapter is trained")
     gate: GateSettings = Field(GateSettings(), description="when a candidate is better")
     attribute: Attributing = Field(Attributing(), description="how items that a candidate fails are explained")
+    leaks: LeakCheck = Field(LeakCheck(), description="how near to a suite's rows what is trained on may come")
+    ledger: LedgerSettings = Field(LedgerSettings(), description="how accepted corrections guard the gate")
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -148,6 +152,8 @@ class LoopSettings(Setting):
     def _one_target(cls, suites: dict[str, SuiteSettings]) -> dict[str, SuiteSettings]:
         if not any(suite.role == "target" for suite in suites.values()):
             raise ValueError("at least one suite needs `role: target`, or nothing can be shown to get better")
+        if taken := [name for name in suites if name == "ledger" or name.startswith("ledger-")]:
+            raise ValueError(f"`{taken[0]}` is the name of the loop's ledger; call the suite otherwise")
         return suites
 
 

@@ -7,13 +7,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from .attribution.telling import lines_of, markdown_of
-from .evaluation.flips import sentence as flip_sentence
+from .attribution.telling import lines_of
+from .attribution.telling import markdown_of as failures
 from .pool.agreement import JudgeAgreement
 from .quality.batch.findings import COLUMNS as BATCH_COLUMNS
 from .quality.batch.findings import rows as batch_rows
 from .quality.batch.findings import summary
 from .quality.batch.tables import warnings
+from .reporting.suites import MORE_COLUMNS, SUITE_COLUMNS, benchmark_lines, flip_sentences, suite_rows, whole_rows
 from .rounds import Report
 from .training.focus.record import FocusRecord
 
@@ -23,53 +24,6 @@ MEANING = {
     "rejected": "The champion stays.",
     "inconclusive": "The champion stays: the evidence does not decide.",
 }
-
-
-def figure(value: float | None, digits: int = 3) -> str:
-    """A score for people; what is unknown is a dash, never 0."""
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def suite_rows(report: Report) -> list[list[str]]:
-    """One row a suite, under SUITE_COLUMNS."""
-    rows = []
-    for name, suite in report.suites.items():
-        low, high = suite["ci"] or (None, None)
-        change = "–" if suite["delta"] is None else f"{suite['delta']:+.2f}"
-        rows.append(
-            [
-                name,
-                suite["role"],
-                str(suite["n"]),
-                figure(suite["base"]),
-                figure(suite["champion"]),
-                figure(suite["candidate"]),
-                change if low is None else f"{change} [{low:+.2f}, {high:+.2f}]",
-                f"{suite['p_value']:.2g}",
-                suite["outcome"],
-            ]
-        )
-    return rows
-
-
-def whole_rows(report: Report) -> list[list[str]]:
-    """The same with what a terminal has no room for, under SUITE_COLUMNS and MORE_COLUMNS."""
-    rows = []
-    for row, suite in zip(suite_rows(report), report.suites.values(), strict=True):
-        least, flips = suite.get("min_detectable"), suite.get("flips")
-        counts = [str(flips[name]["n"]) for name in ("fixed", "broken")] if flips else ["–", "–"]
-        rows.append([*row, figure(least if suite["n"] else None), *counts])
-    return rows
-
-
-def flip_sentences(report: Report) -> list[str]:
-    """A line for each suite of which items flipped."""
-    told = [flip_sentence(name, suite["flips"]) for name, suite in report.suites.items() if suite.get("flips")]
-    return [line for line in told if line]
-
-
-SUITE_COLUMNS = ["suite", "role", "items", "base", "champion", "candidate", "change [95%]", "p", "outcome"]
-MORE_COLUMNS = ["detectable", "fixed", "broken"]
 
 
 def funnel_rows(report: Report) -> list[list[str]]:
@@ -96,11 +50,11 @@ def as_markdown(report: Report) -> str:
 {reasons}
 
 {markdown_table([*SUITE_COLUMNS, *MORE_COLUMNS], whole_rows(report))}
-{_benchmark_lines(report)}
+{benchmark_lines(report)}
 {markdown_table(["funnel", "samples", "share"], funnel_rows(report))}
 
 {_teacher_sentence(report)} {_training_sentence(report)}
-{_training_lines(report)}{_review_lines(report)}{_batch_section(report)}{markdown_of(report.attribution)}
+{_training_lines(report)}{_review_lines(report)}{_ledger_lines(report)}{_batch_section(report)}{failures(report.attribution)}
 {_look_sentence(report)} Round `{report.round}`, seed {report.seed}.
 """
 
@@ -137,6 +91,7 @@ def as_renderable(report: Report) -> RenderableType:
         Text(),
         Text(f"{_teacher_sentence(report)} {_training_sentence(report)}"),
         *map(Text, (*training_sentences(report), *focus_sentences(report), *review_sentences(report))),
+        *map(Text, _honest(report)),
         *(warnings(report.batch) if report.batch else ()),
         Text(_where_sentence(report), style="dim"),
     )
@@ -243,21 +198,18 @@ def _review_lines(report: Report) -> str:
     return "\n" + "\n".join(f"- {sentence}" for sentence in sentences) + "\n" if sentences else ""
 
 
-def _benchmark_lines(report: Report) -> str:
-    """Which items flipped, and links to where they stand and to the picture."""
-    if not report.suites:
-        return ""
-    at = f"{report.mlflow['url']}/artifacts"
-    flipped = [
-        f"- {flip_sentence(name, suite['flips'])} [Which]({at}/flips/{name}.json)"
-        for name, suite in report.suites.items()
-        if suite.get("flips") and flip_sentence(name, suite["flips"])
-    ]
-    notes = [f"- {note}" for note in report.gate.get("notes", ())]
-    return "\n".join(["", *flipped, *notes, f"- [All suites in one picture]({at}/{BENCHMARK_PICTURE})", ""])
+def _honest(report: Report) -> list[str]:
+    """What was compared with the holdouts before training, and what the ledger did."""
+    return [*(report.holdouts.sentences if report.holdouts else ()), *report.ledger.sentences]
 
 
-BATCH_PICTURE, LOSS_PICTURE, BENCHMARK_PICTURE = "batch.svg", "loss.svg", "benchmark.svg"
+def _ledger_lines(report: Report) -> str:
+    """What the ledger did, and each correction that is undone."""
+    lines = [*_honest(report), *report.ledger.lines_of_markdown]
+    return "\n" + "\n".join(f"- {line}" for line in lines) + "\n" if lines else ""
+
+
+BATCH_PICTURE, LOSS_PICTURE = "batch.svg", "loss.svg"
 """Their names among the artifacts of the round's run."""
 
 

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from .artifacts import Artifact
 from .evaluation.gate import Decision, SuiteFigures
+from .evaluation.holdouts.leaks import Looked
+from .ledger.told import LedgerAt, LedgerTold
 from .people.deciding import PeopleReviewed
 from .pool.log import Line
 from .quality.batch.findings import BatchReport
@@ -55,6 +57,7 @@ class Round(Setting):
     pool: str | None  # the version of the pool that is replayed from; None: there was none
     excluded: tuple[str, ...]  # ids that people keep out
     follows: str | None = None  # digest of the attribution that the plan reads; None: it follows none
+    ledger: LedgerAt = LedgerAt()  # as the round was opened with it
 
 
 class Generated(Setting):
@@ -184,6 +187,8 @@ class Report(Setting):
     review: dict[str, Any] = Field({})  # empty where nobody was asked
     batch: BatchReport | None = None
     attribution: dict[str, Any] = Field({})  # empty where nothing was measured
+    ledger: LedgerTold = LedgerTold()
+    holdouts: Looked | None = None  # what was compared with the suites before training
 
 
 def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
@@ -249,6 +254,8 @@ def build_report(
     attribution: dict[str, Any],
     adapter: dict[str, str],
     mlflow: dict[str, str],
+    ledger: LedgerTold,
+    holdouts: Looked,
     recording: float,
     total: float,
 ) -> Report:
@@ -276,6 +283,8 @@ def build_report(
         review=sifted.people.summary() if sifted.people else {},
         batch=sifted.batch.report if sifted.batch else None,
         attribution=attribution,
+        ledger=ledger,
+        holdouts=holdouts,
     )
 
 

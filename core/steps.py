@@ -3,7 +3,7 @@
 from typing import Literal, get_args
 
 Step = Literal[
-    "generate", "filter", "augment", "review", "check", "replay", "rehearse", "train", "benchmark", "attribute"
+    "generate", "filter", "augment", "review", "check", "replay", "rehearse", "leaks", "train", "benchmark", "attribute"
 ]
 
 

@@ -20,6 +20,7 @@ from ..core.pool.sheet import write_sheet
 from ..core.quality.batch.remembered import Remembered
 from ..core.rounds import Attributed, Replayed, Results, Round, Sifted, Site
 from ..core.workspace import scratch_in
+from .ledger import suites_of
 from .sift import load_encoder
 from .steps import RETRIED, Steps, cached, recorded
 
@@ -38,6 +39,7 @@ def attribute_failures(
     suites: dict[str, str],
     prompts: str,
     encoder: str,
+    ledger: Artifact | None = None,
 ) -> Attributed:
     """Group the items that the candidate fails, with causes and remedies; `tables` are answers by suite and model.
 
@@ -45,6 +47,7 @@ def attribute_failures(
     item failed, and embeds again only what the funnel did not.
     """
     loop, store = load_loop(site.loop, excluded=left_out), ArtifactStore(site.artifacts)
+    loop.suites |= suites_of(site, loop.name, ledger)
     started = time.perf_counter()
     parts = [part for part in (kept, replayed) if part is not None]
     ground = Ground(
@@ -65,7 +68,7 @@ def attribute_failures(
 
 
 def attributed(
-    steps: Steps, loop: Loop, sifted: Sifted, replayed: Replayed | None, results: Results, encoder: str
+    steps: Steps, round_: Round, loop: Loop, sifted: Sifted, replayed: Replayed | None, results: Results, encoder: str
 ) -> Attributed | None:
     """Where and why the candidate of a round fails; None where nothing was measured."""
     if not results.suites:
@@ -83,6 +86,7 @@ def attributed(
         suites={name: suite.digest for name, suite in loop.suites.items()},
         prompts=loop.material.prompt_digest,
         encoder=encoder,
+        ledger=round_.ledger.items,
     )
 
 

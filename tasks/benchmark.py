@@ -16,6 +16,7 @@ from ..core.evaluation.suites import Suite
 from ..core.loops import Loop, load_loop
 from ..core.models.store import ModelStore
 from ..core.rounds import Champion, Results, Site, SuiteAnswers
+from .ledger import suites_of
 from .progress import Advance, progress
 from .steps import RETRIED, cached
 
@@ -24,10 +25,17 @@ BASE, CHAMPION, CANDIDATE = "base", "champion", "candidate"
 
 @task(**cached("benchmark", version=2), **RETRIED)
 def answer_suites(
-    site: Site, candidate: Artifact, champion: Champion | None, suites: dict[str, str], prompts: str, engine: str
+    site: Site,
+    candidate: Artifact,
+    champion: Champion | None,
+    suites: dict[str, str],
+    prompts: str,
+    engine: str,
+    ledger: Artifact | None = None,
 ) -> Results:
-    """Greedy answers of each model to each suite, scored; `engine` is the fingerprint of base and engine."""
+    """Greedy answers of each model to each suite and to the ledger, scored; `engine` is that of base and engine."""
     loop, store = load_loop(site.loop), ArtifactStore(site.artifacts)
+    loop.suites |= suites_of(site, loop.name, ledger)
     model = ModelStore().get(loop.model_ref(loop.settings.model))
     adapters = {CANDIDATE: Adapter.at(store.fetch_folder(candidate))}
     if champion is not None:

@@ -12,7 +12,7 @@ from ..core.evaluation.forest import draw_forest
 from ..core.evaluation.gate import Decision, SuiteFigures
 from ..core.evaluation.parts import COLUMNS as SLICE_COLUMNS
 from ..core.evaluation.parts import slice_rows
-from ..core.report import BENCHMARK_PICTURE
+from ..core.reporting.suites import BENCHMARK_PICTURE
 from ..core.rounds import Results, Round, Site
 from .benchmark import BASE, CANDIDATE, CHAMPION
 from .steps import RETRIED, recorded

@@ -14,15 +14,8 @@ from ..core.loops import load_loop
 from ..core.quality.batch.findings import BatchReport
 from ..core.quality.batch.picture import Plot, draw
 from ..core.quality.verdicts import DUPLICATE_OF
-from ..core.report import (
-    BATCH_PICTURE,
-    LOSS_PICTURE,
-    MORE_COLUMNS,
-    SUITE_COLUMNS,
-    as_markdown,
-    funnel_rows,
-    whole_rows,
-)
+from ..core.report import BATCH_PICTURE, LOSS_PICTURE, as_markdown, funnel_rows
+from ..core.reporting.suites import MORE_COLUMNS, SUITE_COLUMNS, whole_rows
 from ..core.rounds import Generated, Replayed, Report, Results, Round, Sifted, Site, TrainedAdapter, teacher_summary
 from ..core.training.control.picture import draw as draw_training
 from ..core.training.control.worth import Expectation

@@ -6,12 +6,11 @@ import psutil
 
 from ..blocks.environment import running_services
 from ..blocks.tracking import Tracking
-from ..core.artifacts import ArtifactStore
 from ..core.attribution.telling import summary_of
 from ..core.digests import digest_of
 from ..core.engines.base import Adapter
-from ..core.evaluation.gate import Decision, decide
-from ..core.evaluation.scores import SuiteScores
+from ..core.evaluation.gate import Decision
+from ..core.ledger.told import LedgerTold
 from ..core.loops import Loop
 from ..core.models.encoder import ENCODING
 from ..core.models.store import ModelFiles, ModelStore
@@ -38,12 +37,16 @@ from ..core.rounds import (
 from ..core.training.control.worth import Expectation
 from ..core.training.keeping.former import refuse_misfit, uses_champion
 from .attribute import Lacking, attributed, follows, record_attribution
-from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites
+from .benchmark import answer_suites
 from .check import check_batch
 from .compare import show_comparison
 from .conclude import adapter_of, publish, record_round
 from .expect import expected_of, refuse_nothing_kept, undecided
 from .generate import varied, written
+from .judge import judge
+from .leaks import refuse_leaks_into
+from .ledger import fill_ledger, open_ledger
+from .looks import changed_since, look_of, looking_at
 from .pool import draw_replay, fill_pool
 from .rehearse import answer_rehearsal
 from .review import reviewed_by_people
@@ -70,6 +73,7 @@ class Turn:
         self._calibration = calibration_of(loop, site.home)
         self._reviewed = Reviewed()
         self._suites = {name: suite.digest for name, suite in loop.suites.items()}
+        self._changed = changed_since(self._tracking, loop)
         seed = self._tracking.rounds() if seed is None else seed
         round_id = f"{seed:04d}-{loop.digest[:8]}"
         self.round = Round(
@@ -79,12 +83,14 @@ class Turn:
             seed=seed,
             samples=loop.settings.generate.samples,
             champion=self._tracking.champion(),
-            run_id=self._tracking.open_run(round_id, {"wheelwork.suites": self._targets, "wheelwork.seed": str(seed)}),
+            run_id=self._tracking.open_run(round_id, looking_at(loop, self._targets, seed)),
             pool=Pool(site.home, loop.name).drawn_by(round_id),
             excluded=tuple(sorted({*excluded} - turned_down_by(site.home, loop.name, round_id))),
             follows=follows(loop, site, round_id),
+            ledger=open_ledger(site, loop.name, round_id, loop.settings.ledger, anew=steps.anew("benchmark")),
         )
         self._lacking = Lacking(loop, site, self.round.follows)
+        self._ledger = LedgerTold(lines=self.round.ledger.lines)
         if (champion := self._champion_of_training()) is not None:
             refuse_misfit(Adapter(champion.folder, champion.digest), self._base.name, loop.settings.train)
 
@@ -123,6 +129,7 @@ class Turn:
             champion=self._scoring_champion(),
             pool=self.round.pool if "pool" in self._loop.settings.funnel.needs else None,
             calibration=self._calibration,
+            ledger=self.round.ledger.items,
         )
         self._reviewed += sifted.reviewed
         return sifted.model_copy(update={"reviewed": self._reviewed})
@@ -172,6 +179,7 @@ class Turn:
             suites=self._suites,
             prompts=self._loop.material.prompt_digest,
             seed=self.round.seed,
+            ledger=self.round.ledger.items,
         )
 
     def rehearse(self) -> Rehearsed:
@@ -180,6 +188,9 @@ class Turn:
     def train(self, sifted: Sifted, replayed: Replayed | None, rehearsed: Rehearsed) -> TrainedAdapter | Expectation:
         """The candidate; where the loop asks whether training is worth it, and it is not, what was expected."""
         refuse_nothing_kept(self._waves, sifted)
+        self._looked = refuse_leaks_into(
+            self._steps, self.round, self._loop, sifted, replayed, rehearsed.samples, self._suites, self._encoder
+        )
         before, base = self._champion_before(), self._base.digest
         expected = expected_of(self._steps, self.round, self._loop, sifted, before, self._encoder, base)
         if expected is not None and expected.reason:
@@ -209,39 +220,20 @@ class Turn:
             suites=self._suites,
             prompts=self._loop.material.prompt_digest,
             engine=self._engine,
+            ledger=self.round.ledger.items,
         )
 
     def attribute(self, sifted: Sifted, replayed: Replayed | None, results: Results) -> Attributed | None:
         """Which items the candidate fails, and why; None where nothing was measured."""
-        return attributed(self._steps, self._loop, sifted, replayed, results, self._encoder)
+        return attributed(self._steps, self.round, self._loop, sifted, replayed, results, self._encoder)
 
     def decide(self, candidate: TrainedAdapter | Expectation, results: Results) -> Decision:
         """Read the scores and judge them; how often these targets were looked at before comes from MLflow."""
         if isinstance(candidate, Expectation):
             return undecided(candidate)
-        store = ArtifactStore(self._site.artifacts)
-        scores = []
-        for name, answers in results.suites.items():
-            suite = self._loop.suites[name]
-            by_model = {model: tuple(store.read_json(artifact)) for model, artifact in answers.scores.items()}
-            scores.append(
-                SuiteScores(
-                    name=name,
-                    role=suite.settings.role,
-                    digest=suite.digest,
-                    ids=tuple(item.id for item in suite.items),
-                    groups=tuple(item.cluster for item in suite.items),
-                    base=by_model[BASE],
-                    champion=by_model.get(CHAMPION),
-                    candidate=by_model[CANDIDATE],
-                    margin=suite.settings.margin,
-                    slices=tuple(item.slice for item in suite.items),
-                    floor=suite.settings.floor,
-                    digests=dict.fromkeys(by_model, answers.digest) if answers.digest else {},
-                )
-            )
-        look = 1 + self._tracking.looks(self._targets, except_adapter=candidate.digest)
-        return decide(scores, self._loop.settings.gate, look, seed=self.round.seed)
+        look = look_of(self._tracking, self._loop, self._targets, candidate.digest)
+        decision, self._ledger = judge(self.round, self._loop, results, look)
+        return decision
 
     def conclude(
         self,
@@ -276,6 +268,9 @@ class Turn:
         )
         flips = show_comparison(site=self._site, round_=self.round, results=results, decision=decision)
         explained = record_attribution(site=self._site, round_=self.round, found=found)
+        filled = fill_ledger(
+            site=self._site, round_=self.round, sifted=sifted, results=results, promoted=decision.verdict == "promoted"
+        )
         report = build_report(
             self.round,
             self._waves,
@@ -289,6 +284,8 @@ class Turn:
             attribution=summary_of(explained, self.round.follows),
             adapter=adapter,
             mlflow={"run_id": self.round.run_id, "model_version": adapter["version"], "url": self._run_url()},
+            ledger=self._ledger.then(filled),
+            holdouts=self._looked.with_notes(self._changed),
             recording=time.perf_counter() - started,
             total=time.time() - psutil.Process().create_time(),
         )

@@ -22,6 +22,8 @@ LAYERS = (
     "cli_generate",
     "cli_merge",
     "cli_pool",
+    "cli_ledger",
+    "cli_suite",
     "cli_label",
     "cli_review",
     "cli_export",

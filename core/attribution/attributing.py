@@ -65,7 +65,7 @@ class Attributing(Setting):
         What was trained on is embedded only if an item failed. Raises DataError where a table is not that of its suite.
         """
         held_out = [item.prompt for suite in suites.values() for item in suite.items]
-        ground = _without(ground, held_out)
+        ground = ground.hiding(held_out)
         read = {name: cases_of(suites[name], by_model, ground.labels, self.right) for name, by_model in tables.items()}
         if encode is not None and ground.learnt and any(case.failed for cases, _ in read.values() for case in cases):
             ground = replace(ground, vectors=_vectors(encode, [one.text for one in ground.learnt]))
@@ -135,15 +135,6 @@ def _vectors(encode: Embed, texts: Sequence[str]) -> Vectors:
     rows = encode(distinct)
     place = {text: row for row, text in enumerate(distinct)}
     return rows[[place[text] for text in texts]]
-
-
-def _without(ground: Ground, held_out: Sequence[str]) -> Ground:
-    """`ground` without samples that say what a suite says, which a round refuses before; they would be shown."""
-    kept = ground.without(held_out)
-    if len(kept) == len(ground.learnt):
-        return ground
-    vectors = None if ground.vectors is None else ground.vectors[kept]
-    return replace(ground, learnt=tuple(ground.learnt[at] for at in kept), vectors=vectors)
 
 
 def _notes(covered: Covered, cases: Sequence[Case], embedded: Sequence[int], blind: bool) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..models.encoder import Vectors
 from ..quality.neighbours import Halves, nearest
 from ..samples import REHEARSAL, Sample
-from ..text import words
+from ..text import normalised, words
 from .cases import Case
 
 Floats = NDArray[np.float64]
@@ -32,7 +32,8 @@ class Learnt:
 class Ground:
     """All that was trained on, rehearsal left out; `vectors` (n, d) embed the texts, None where nobody did.
 
-    `dropped` counts what the funnel threw away, by label or category and reason; `passages` are texts by id.
+    `dropped` counts what the funnel threw away, by label or category and reason; `passages` are texts by id. Samples
+    whose ids are `hidden` count, and their texts are not shown: a suite or the ledger says the same.
     """
 
     learnt: tuple[Learnt, ...]
@@ -40,6 +41,7 @@ class Ground:
     dropped: Mapping[str, Counter[str]] = field(default_factory=dict)
     passages: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    hidden: frozenset[str] = frozenset()
 
     @cached_property
     def places(self) -> dict[str, list[int]]:
@@ -65,10 +67,14 @@ class Ground:
         counts.update(one.label for one in self.learnt if one.label)
         return counts
 
-    def without(self, texts: Iterable[str]) -> list[int]:
-        """Places of the samples whose text is none of `texts`: what may be shown, whatever suites hold."""
-        held_out = {" ".join(text.split()).casefold() for text in texts}
-        return [at for at, one in enumerate(self.learnt) if " ".join(one.text.split()).casefold() not in held_out]
+    def shown(self, places: Iterable[int]) -> list[int]:
+        """Those of the samples at `places` whose texts may be shown."""
+        return [at for at in places if self.learnt[at].id not in self.hidden]
+
+    def hiding(self, texts: Iterable[str]) -> "Ground":
+        """The same, with the samples hidden that say one of `texts`."""
+        held_out = {normalised(text) for text in texts}
+        return replace(self, hidden=frozenset(one.id for one in self.learnt if normalised(one.text) in held_out))
 
 
 def learnt_of(samples: Iterable[Sample]) -> tuple[Learnt, ...]:

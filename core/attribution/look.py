@@ -92,12 +92,14 @@ def clusters_of(items: int, near: Nearness | None, ground: Ground) -> Values:
     values: list[str | None] = [None] * items
     if near is None or len(near.items) < FEWEST or ground.vectors is None:
         return values
-    names: dict[int, str] = {}
+    if not (shown := ground.shown(range(len(ground.learnt)))):
+        return values
+    vectors, names = ground.vectors[shown], dict[int, str]()
     of_row = _k_means(near.items.astype(np.float32), max(2, round(sqrt(len(near.items) / 2))))
     for cluster in sorted(set(of_row)):
         rows = [row for row, one in enumerate(of_row) if one == cluster]
-        middle = ground.vectors @ mean_direction(near.items[rows]).astype(np.float32)
-        text = mask(ground.learnt[int(middle.argmax())].text)
+        cosines = vectors @ mean_direction(near.items[rows]).astype(np.float32)
+        text = mask(ground.learnt[shown[int(cosines.argmax())]].text)
         short = text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
         names[cluster] = f"like “{short}” ({cluster + 1})"
     for item, row in near.place.items():

@@ -95,7 +95,7 @@ def _few_shots(group: Group, categories: list[str], look: Look) -> list[Remedy]:
     """The training samples of the group's commonest category that lie nearest to its items on average."""
     if look.near is None or look.ground.vectors is None or not (rows := look.near.rows(sorted(group.failing))):
         return []
-    own = [place for category in categories for place in look.ground.of_label(category)]
+    own = look.ground.shown(place for category in categories for place in look.ground.of_label(category))
     if not own:
         return []
     cosines = look.ground.vectors[own].astype(np.float64) @ mean_direction(look.near.items[rows])
@@ -104,7 +104,7 @@ def _few_shots(group: Group, categories: list[str], look: Look) -> list[Remedy]:
 
 
 def _shown(ids: tuple[str, ...], look: Look) -> tuple[Shown, ...]:
-    known = {one.id: one for one in look.ground.learnt}
+    known = {one.id: one for one in look.ground.learnt if one.id not in look.ground.hidden}
     return tuple(Shown(id=id, text=known[id].text, answer=known[id].answer) for id in ids if id in known)
 
 

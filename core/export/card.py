@@ -9,7 +9,8 @@ import yaml
 from ..engines.base import Adapter
 from ..loops import Loop
 from ..models.store import ModelFiles, catalogue
-from ..report import SUITE_COLUMNS, markdown_table, suite_rows
+from ..report import markdown_table
+from ..reporting.suites import SUITE_COLUMNS, suite_rows
 from ..rounds import Report
 from .agreement import Agreement
 

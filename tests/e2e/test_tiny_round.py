@@ -22,7 +22,7 @@ from wheelwork.core.pool.store import Pool
 from wheelwork.core.samples import read_parquet
 from wheelwork.tests.e2e.command import Command, Ran, tiny_loop, until
 
-STEPS = ["generate", "filter", "check", "rehearse", "train", "benchmark", "attribute"]
+STEPS = ["generate", "filter", "check", "rehearse", "embed", "leaks", "train", "benchmark", "attribute"]
 SAMPLES, REHEARSED = 90, 6
 CONTRACT = {
     "loop", "round", "seed", "verdict", "reasons", "funnel", "train", "suites", "timings", "cache", "adapter", "mlflow",
