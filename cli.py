@@ -20,6 +20,7 @@ from .cli_filter import filter_
 from .cli_generate import generate
 from .cli_merge import merge
 from .cli_pool import pool_app
+from .cli_registry import history, rollback
 from .cli_review import review_app
 from .core.errors import WheelworkError
 from .core.steps import Step
@@ -73,6 +74,8 @@ app.command()(calibrate)
 app.command()(merge)
 app.command()(export)
 app.command()(distill)
+app.command()(history)
+app.command()(rollback)
 
 
 @app.command()

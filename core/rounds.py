@@ -174,6 +174,7 @@ class Report(Setting):
     pool: dict[str, Any]
     review: dict[str, Any] = Field({})  # empty where nobody was asked
     batch: BatchReport | None = None
+    registry: dict[str, Any] = Field({})  # what became of the aliases, and what was measured
 
 
 def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
@@ -236,6 +237,7 @@ def build_report(
     *,
     pool: Line,
     adapter: dict[str, str],
+    registry: dict[str, Any],
     mlflow: dict[str, str],
     recording: float,
     total: float,
@@ -260,6 +262,7 @@ def build_report(
         pool=pool.model_dump(include={"version", "accepted", "marked", "excluded"}),
         review=sifted.people.summary() if sifted.people else {},
         batch=sifted.batch.report if sifted.batch else None,
+        registry=registry,
     )
 
 
