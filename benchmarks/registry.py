@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from .registry_processes import FAULTS, LOOP, Place, faults, forked, judge, looked, prepared, together
+from .registry_processes import FAULTS, LOOP, Place, faults, forked, judge, looked, prepared, together, warmed
 from .results import Figure, publish
 
 KILLS, RACES, ROLLBACKS = 100, 50, 5
@@ -36,32 +36,33 @@ def main() -> None:
     chosen = options.parse_args()
     share = 10 if chosen.quick else 1
     with tempfile.TemporaryDirectory(prefix="wheelwork-registry-") as folder:
-        place = prepared(Path(folder) / "killed")
+        migrated = warmed(Path(folder) / "empty.db")
+        place = prepared(Path(folder) / "killed", migrated)
         figures = killed(place, KILLS // share, random.Random(chosen.seed))
-        figures += raced(prepared(Path(folder) / "raced"), RACES // share)
+        figures += raced(prepared(Path(folder) / "raced", migrated), RACES // share)
         figures += rolled_back(place, max(2, ROLLBACKS // share))
     publish("registry-quick" if chosen.quick else "registry", figures)
 
 
-def killed(place: Place, kills: int, draw: random.Random) -> list[Figure]:
+def killed(place: Place, kills: int, draw: random.Random, first: int = FIRST) -> list[Figure]:
     """Promotions, and rejections, each killed at a moment of its own, looked at, and given again."""
     spans: list[float] = []
     champion: str | None = None
-    for number in range(FIRST):
+    for number in range(first):
         started = time.perf_counter()
         champion = judged(place, number, champion)["champion"]
         spans.append(time.perf_counter() - started)
     span, stages, wrong, ended = statistics.median(spans), Counter[str](), Counter[str](), 0
-    for number in range(FIRST, FIRST + kills):
+    for number in range(first, first + kills):
         verdict = "rejected" if number % LOSING == 0 else "promoted"
         ended += judged(place, number, champion, verdict, draw.uniform(0, span)) is not None
         state = forked(lambda: looked(place))
         stages[state["stage"]] += 1
         newest = str(state["newest"]) if verdict == "promoted" else champion
         wrong.update(faults(state, {champion, newest}))
-        again = judged(place, number, champion, verdict)
+        again, state = forked(lambda at=number, old=champion, so=verdict: (judge(place, at, old, so), looked(place)))
         champion = again["version"] if verdict == "promoted" else champion
-        wrong.update(faults(forked(lambda: looked(place)), {champion}))
+        wrong.update(faults(state, {champion}))
         wrong[AGAIN] += again["champion"] != champion
     case = "promotion killed with SIGKILL"
     return [

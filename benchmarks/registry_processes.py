@@ -7,10 +7,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from wheelwork.core.registry.past import Past
 LOOP = "home_broadband"
 CHAMPION = "champion"
 FAULTS = (
-    "champion neither the old nor the new", "champion that lost", "two champions", "history tells otherwise",
+    "champion neither the old nor the new", "champion that lost", "not one champion", "history tells otherwise",
     "moves left open",
 )  # fmt: skip
 
@@ -112,12 +113,22 @@ def _result(child: int, read: int) -> Any:
 # what they do
 
 
-def prepared(folder: Path, migrated: Path | None = None) -> Place:
-    """A state folder with a database, a copy of `migrated` if there is one, and a run in it."""
+def warmed(database: Path) -> Path:
+    """Have everything imported that MLflow imports as it opens a database, here once for all forks; returns `database`.
+
+    It is migrated if need be. No fork uses it: connections do not survive one.
+    """
+    uri = f"sqlite:///{database}"
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client.search_experiments()
+    client.search_model_versions("name = 'none'")
+    return database
+
+
+def prepared(folder: Path, migrated: Path) -> Place:
+    """A state folder with a copy of the database `migrated`, and a run in it."""
     folder.mkdir(parents=True)
-    database = folder / "mlflow.db"
-    if migrated is not None:
-        shutil.copy(migrated, database)
+    database = Path(shutil.copy(migrated, folder / "mlflow.db"))
 
     def make() -> str:
         client = MlflowClient(tracking_uri=f"sqlite:///{database}")
@@ -160,17 +171,20 @@ def looked(place: Place) -> dict[str, Any]:
     before = list(moves.journal.entries())
     past = moves.catch_up()
     entries = list(moves.journal.entries())
-    versions = MlflowClient().search_model_versions(f"name = '{LOOP}'")
+    with closing(sqlite3.connect(place.database)) as rows:  # past MLflow, to see what is really there
+        ask = "SELECT COUNT(*) FROM registered_model_aliases WHERE alias = 'champion'"
+        (champions,) = rows.execute(ask).fetchone()
+        (newest,) = rows.execute("SELECT MAX(version) FROM model_versions").fetchone()
     return {
         "found": found,
         "stage": stage(before, found),
         "champion": registry.aliases().get(CHAMPION),
-        "champions": sum(CHAMPION in version.aliases for version in versions),
+        "champions": champions,
         "told": past.champion,
         "explained": explained(entries),
         "open": past.begun is not None,
         "lost": sorted({str(move.after) for move in past.judged.values() if move.verdict != "promoted"}),
-        "newest": len(versions),
+        "newest": newest,
     }
 
 
@@ -200,7 +214,7 @@ def faults(state: dict[str, Any], allowed: set[str | None]) -> list[str]:
     wrong = {
         FAULTS[0]: state["found"] not in allowed or state["champion"] != state["found"],
         FAULTS[1]: state["champion"] in state["lost"],
-        FAULTS[2]: state["champions"] > 1,
+        FAULTS[2]: state["champions"] != (state["champion"] is not None),
         FAULTS[3]: state["told"] != state["champion"] or not state["explained"],
         FAULTS[4]: state["open"],
     }

@@ -1,6 +1,8 @@
 """`wheelwork history` and `wheelwork rollback`, as typed, on a real registry."""
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +58,12 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(tmp_path: Path, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.setenv("WHEELWORK_HOME", str(tmp_path / "home"))
-    return Place(tmp_path)
+    before = dict(os.environ)
+    yield Place(tmp_path)
+    os.environ.clear()  # the command points Prefect and others at its folder
+    os.environ.update(before)
 
 
 def test_a_loop_without_a_history_says_what_to_do(place: Place) -> None:

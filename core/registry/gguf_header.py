@@ -19,7 +19,8 @@ def file_type(path: Path) -> str:
     with path.open("rb") as stream:
         try:
             number = _value(stream)
-            return gguf.LlamaFileType(number).name.removeprefix("MOSTLY_").removeprefix("ALL_")
+            name: str = gguf.LlamaFileType(number).name
+            return name.removeprefix("MOSTLY_").removeprefix("ALL_")
         except (struct.error, ValueError, KeyError):
             return "unknown"
 

@@ -54,7 +54,7 @@ class Rounds:
         trained = TrainedAdapter.model_construct(
             adapter=self.store.write_folder(folder), digest=digest, training=Trained.model_construct()
         )
-        kept = Artifact(uri="nowhere", digest="kept", rows=1)
+        kept = Artifact(uri="nowhere", digest="d" * 64, rows=1)
         told: Any = promote.fn
         moved: Moved = told(
             self.site, round_, Sifted.model_construct(kept=kept), trained, decision(verdict), rival,
@@ -77,7 +77,7 @@ def test_a_promoted_round_leaves_all_of_it_at_its_version(rounds: Rounds) -> Non
     found = ModelRegistry("tiny").version(str(moved.version))
     assert found is not None and found.round == "0001-abc"
     assert found.tags | {"fingerprint": "", "fingerprint_parts": ""} == {
-        "adapter_digest": "adapter 1", "base_digest": "as ever", "data_digest": "kept", "round": "0001-abc",
+        "adapter_digest": "adapter 1", "base_digest": "as ever", "data_digest": "d" * 64, "round": "0001-abc",
         "verdict": "promoted", "previous_champion": "", "fingerprint": "", "fingerprint_parts": "",
     }  # fmt: skip
     (entry,) = moves_of("tiny", rounds.site.home).catch_up().champions
