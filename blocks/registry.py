@@ -10,11 +10,11 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
+from ..core.registry.champion import Champion
 from ..core.registry.fingerprint import Fingerprint, recorded_in
 from ..core.registry.journal import Who
 from ..core.registry.moves import Moves
 from ..core.registry.record import Version
-from ..core.rounds import Champion
 from .tracking import CANDIDATE, CHAMPION, download, explained
 
 ROUND = "round"  # tag of a version: the round that made it

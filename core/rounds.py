@@ -14,6 +14,7 @@ from .pool.log import Line
 from .quality.batch.findings import BatchReport
 from .quality.funnel import ASKING, FilterCount
 from .quality.review.opening import Reviewed
+from .registry.champion import Champion as Champion  # steps hand it on with the rest
 from .settings import Setting
 from .training.control.worth import Expectation
 from .training.trained import Trained
@@ -32,14 +33,6 @@ class Site(Setting):
     @property
     def cache(self) -> Path:
         return self.home / "cache"
-
-
-class Champion(Setting):
-    """The adapter in production when a round begins."""
-
-    version: str
-    digest: str
-    folder: Path
 
 
 class Round(Setting):
