@@ -126,7 +126,7 @@ class Moves:
             with self._claimed(record) as claim:
                 target, present = self._target(to, reason, record.past), record.past.champion
                 if target == present:
-                    note = _already(record.past)
+                    note = _already(record.past, to is not None)
                     return Moved(status="already", version=target, champion=target, note=note)
                 won = record.past.promotion(version=target) if target else None
                 move = Move(
@@ -268,14 +268,15 @@ def _refused(judged: Judged, record: Record) -> Moved:
     return Moved(status="refused", version=judged.version, champion=champion, note=note, entry=known.sequence)
 
 
-def _already(past: Past) -> str:
+def _already(past: Past, named: bool) -> str:
     """What a rollback says that has nothing to do."""
     last, champion = past.last, past.champion
     said = f"version {champion} is champion already" if champion else "there is no champion already: the base answers"
     if last is None:
         return said
     said += f", since {_when(last)} by {last.who.in_words}"
-    return said + ("; to go further back, name a version with --to" if last.move.kind == "rollback" else "")
+    further = last.move.kind == "rollback" and not named
+    return said + ("; to go further back, name a version with --to" if further else "")
 
 
 def _same(known: Move | None, move: Move) -> bool:
