@@ -58,8 +58,9 @@ bench-forgetting: $(READY)  ## three rounds on three groups of labels, with each
 bench-round: $(READY)  ## the demo's round from nothing, its repeat, and the next one: times, memory, scores
 	$(BIN)/python -m wheelwork.benchmarks.round
 
-bench-training: $(READY)  ## sample tokens a second beside transformers' Trainer and TRL, memory, the distance to the limit
+bench-training: $(READY)  ## beside transformers' Trainer and TRL: sample tokens a second, memory, the distance to the limit; whether adapters are as good
 	$(BIN)/python -m wheelwork.benchmarks.training
+	$(BIN)/python -m wheelwork.benchmarks.training_accuracy
 
 bench-funnel: $(READY)  ## does filtering help: the base trained on seeds, on raw and on filtered samples; an hour, goes on where it was
 	$(BIN)/python -m wheelwork.benchmarks.funnel

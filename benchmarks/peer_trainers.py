@@ -3,9 +3,9 @@
     python peer_trainers.py trainer|trl FOLDER
 
 `FOLDER/request.json` says base, LoRA, rate, batch and threads, and holds the samples in tokens, in the order in which
-they are trained on. Prints {ends, losses, resident}: when each step ended in seconds, and the largest resident
-size in MiB. Settings
-are those that make each quick here: no checkpoints, no gradient checkpointing, which is on in TRL, fp32.
+they are trained on. Prints {ends, losses, resident}: when each step ended in seconds, and the largest resident size in
+MiB. The adapter is in FOLDER/adapter afterwards. Settings are those that make each quick here: no checkpoints, no
+gradient checkpointing, which is on in TRL, fp32.
 """
 
 import json
@@ -45,6 +45,7 @@ def main() -> None:
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    trainer.model.save_pretrained(folder / "adapter")
     print(json.dumps({"ends": clock.ends, "losses": losses, "resident": resident}))
 
 
@@ -80,7 +81,10 @@ def trl(network: Any, lora: Any, asked: dict[str, Any], folder: str, clock: Cloc
     return SFTTrainer(
         model=network,
         peft_config=lora,
-        args=SFTConfig(**options(asked, folder), gradient_checkpointing=False, max_length=None),
+        # rows in tokens: the mask of the completion counts only when asked for
+        args=SFTConfig(
+            **options(asked, folder), gradient_checkpointing=False, max_length=None, completion_only_loss=True
+        ),
         train_dataset=Dataset.from_list(rows),
         processing_class=transformers.AutoTokenizer.from_pretrained(asked["base"]),
         callbacks=[clock],

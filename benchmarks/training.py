@@ -43,7 +43,7 @@ from .results import Figure, publish
 OURS = f"wheelwork {__version__}"
 TRL = Peer("trl", "1.16.0", ("trl==1.16.0",), "peer_trainers.py")
 SEED, THREADS, REPEATS = 0, 2, 3
-SETTINGS = Training(epochs=1, noise=0, warmup=0.0, checkpoint_steps=1_000_000)
+SETTINGS = Training(noise=0, warmup=0.0, checkpoint_steps=1_000_000)
 
 
 class Run(NamedTuple):
@@ -59,10 +59,16 @@ class Run(NamedTuple):
 
 
 class Case(NamedTuple):
-    """Samples, in the order in which all train on them."""
+    """Samples that all train on in the same order, which the seed draws."""
 
     name: str
     samples: list[Sample]
+    epochs: int = 1
+    seed: int = SEED
+
+    @property
+    def settings(self) -> Training:
+        return SETTINGS.model_copy(update={"epochs": self.epochs})
 
 
 def main() -> None:
@@ -126,7 +132,7 @@ def prepare(case: Case, work: Path) -> dict[str, list[int]]:
     from wheelwork.core.training.packing import pack
 
     base = ModelStore().get("smollm2-135m-instruct")
-    course = Course(case.samples, AutoTokenizer.from_pretrained(base.folder), SETTINGS, SEED)
+    course = Course(case.samples, AutoTokenizer.from_pretrained(base.folder), case.settings, case.seed)
     rows = [course[place] for place in range(len(course))]
     request = {
         "base": str(base.folder),
@@ -135,7 +141,8 @@ def prepare(case: Case, work: Path) -> dict[str, list[int]]:
         "rate": SETTINGS.learning_rate,
         "batch": SETTINGS.batch_size,
         "warmup": 0,
-        "seed": SEED,
+        "seed": case.seed,
+        "epochs": case.epochs,
         "threads": THREADS,
         "rows": [{"prompt": row.prompt, "completion": row.completion} for row in rows],
     }
@@ -178,14 +185,15 @@ def child(work: Path) -> None:
     from wheelwork.core.training.trainer import train_adapter
 
     torch.set_num_threads(THREADS)
+    asked = json.loads((work / "request.json").read_text(encoding="utf-8"))
     lines = (work / "samples.jsonl").read_text(encoding="utf-8").splitlines()
     samples = [Sample.model_validate_json(line) for line in lines]
     ends: list[float] = []
     trained = train_adapter(
         samples,
         ModelStore().get("smollm2-135m-instruct"),
-        SETTINGS,
-        seed=SEED,
+        Case("", samples, asked["epochs"]).settings,
+        seed=asked["seed"],
         target=work / "adapter",
         checkpoints=work,
         on_step=lambda *_: ends.append(time.perf_counter()),
