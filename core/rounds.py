@@ -128,6 +128,7 @@ class SuiteAnswers(Setting):
     tables: dict[str, Artifact]  # model → JSON table for people
     means: dict[str, float | None]
     n: int
+    digest: str = ""  # of the suite that was answered
 
 
 class Results(Setting):

@@ -74,4 +74,5 @@ def _stored(store: ArtifactStore, suite: Suite, by_model: Mapping[str, Answered]
         tables={model: store.write_json(answers.table(suite)) for model, answers in by_model.items()},
         means={model: answers.mean for model, answers in by_model.items()},
         n=len(suite.items),
+        digest=suite.digest,
     )

@@ -26,6 +26,7 @@ class SuiteSettings(Setting):
     scorer: Scorer = Field(ExactLabel(), description="how one answer is scored")
     prompt: Literal["task", "plain"] = Field("task", description="task: in the loop's prompt; plain: as it stands")
     margin: float = Field(0.0, ge=0, lt=1, description="guard: the damage that is still tolerated, in score points")
+    floor: float | None = Field(None, description="target: the least mean score of a candidate; unset: none")
     max_tokens: int = Field(24, ge=1, le=4096, description="length of an answer at most")
 
     @model_validator(mode="after")
@@ -34,6 +35,8 @@ class SuiteSettings(Setting):
             raise ValueError("a guard needs a `margin` above 0, such as 0.1")
         if self.role == "target" and self.margin != 0:
             raise ValueError("a target has no `margin`; it must get better")
+        if self.role == "guard" and self.floor is not None:
+            raise ValueError("a guard has no `floor`; its `margin` says what it may lose")
         return self
 
 
