@@ -172,3 +172,19 @@ def test_a_round_that_did_not_train_says_so_and_has_no_figures_of_a_training() -
     assert "Nothing was trained." in text and "loss.svg" not in text
     assert "Nothing was measured, so that no look at the target was spent." in text
     assert "Nothing was trained." in printed(report) and "no improvement was expected" in printed(report)
+
+
+def test_a_round_that_was_promoted_before_says_what_became_of_it() -> None:
+    told = {"status": "already", "note": "version 3 was rolled back"}
+    report = REPORT.model_copy(update={"registry": told})
+    for text in (as_markdown(report), printed(report)):
+        assert "Version 3 was rolled back." in text and "new champion" not in text
+    late = REPORT.model_copy(update={"registry": {"status": "refused", "note": "x"}, "verdict": "inconclusive"})
+    assert "The champion stays: the evidence does not decide." in as_markdown(late)
+
+
+def test_a_champion_that_was_measured_with_other_parts_is_told() -> None:
+    report = REPORT.model_copy(update={"registry": {"status": "stays", "changed": ["the engine (1 then, 2 now)"]}})
+    for text in (as_markdown(report), " ".join(printed(report).split())):
+        assert "The champion was measured anew, as it is served now: the engine (1 then, 2 now)." in text
+    assert "measured anew" not in as_markdown(REPORT)
