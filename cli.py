@@ -22,6 +22,7 @@ from .cli_generate import generate
 from .cli_ledger import ledger_app
 from .cli_merge import merge
 from .cli_pool import pool_app
+from .cli_registry import history, rollback
 from .cli_review import review_app
 from .cli_suite import say_looks, suite_app
 from .core.errors import WheelworkError
@@ -79,6 +80,8 @@ app.command()(gate)
 app.command()(merge)
 app.command()(export)
 app.command()(distill)
+app.command()(history)
+app.command()(rollback)
 
 
 @app.command()

@@ -26,6 +26,12 @@ MEANING = {
 }
 
 
+def meaning(report: Report) -> str:
+    """What the verdict comes to; of a round that was promoted before, what became of that."""
+    note: str = report.registry.get("note", "") if report.registry.get("status") == "already" else ""
+    return f"{note[:1].upper()}{note[1:]}." if note else MEANING[report.verdict]
+
+
 def funnel_rows(report: Report) -> list[list[str]]:
     """Generated, drops by reason from the commonest, kept."""
     generated = report.funnel["generated"]
@@ -45,7 +51,7 @@ def as_markdown(report: Report) -> str:
     reasons = "\n".join(f"- {reason}" for reason in report.reasons)
     return f"""# {report.loop}: {report.verdict}
 
-{MEANING[report.verdict]}
+{meaning(report)}
 
 {reasons}
 
@@ -54,8 +60,8 @@ def as_markdown(report: Report) -> str:
 {markdown_table(["funnel", "samples", "share"], funnel_rows(report))}
 
 {_teacher_sentence(report)} {_training_sentence(report)}
-{_training_lines(report)}{_review_lines(report)}{_ledger_lines(report)}{_batch_section(report)}{failures(report.attribution)}
-{_look_sentence(report)} Round `{report.round}`, seed {report.seed}.
+{_training_lines(report)}{_registry_lines(report)}{_review_lines(report)}{_ledger_lines(report)}{_batch_section(report)}
+{failures(report.attribution)}{_look_sentence(report)} Round `{report.round}`, seed {report.seed}.
 """
 
 
@@ -63,7 +69,7 @@ def as_renderable(report: Report) -> RenderableType:
     """The whole report for a terminal."""
     colour = COLOUR[report.verdict]
     verdict = Text(f"{report.verdict.upper()}  ", style=f"bold {colour}")
-    verdict.append(MEANING[report.verdict], style="default")
+    verdict.append(meaning(report), style="default")
     for reason in report.reasons:
         verdict.append(f"\n{reason}", style="default")
     # without the role, which the verdict's sentences tell, so that 80 columns hold every figure
@@ -90,7 +96,15 @@ def as_renderable(report: Report) -> RenderableType:
         side_by_side,
         Text(),
         Text(f"{_teacher_sentence(report)} {_training_sentence(report)}"),
-        *map(Text, (*training_sentences(report), *focus_sentences(report), *review_sentences(report))),
+        *map(
+            Text,
+            (
+                *training_sentences(report),
+                *registry_sentences(report),
+                *focus_sentences(report),
+                *review_sentences(report),
+            ),
+        ),
         *map(Text, _honest(report)),
         *(warnings(report.batch) if report.batch else ()),
         Text(_where_sentence(report), style="dim"),
@@ -133,6 +147,17 @@ def _training_lines(report: Report) -> str:
     picture = f"[The loss of every step]({report.mlflow['url']}/artifacts/{LOSS_PICTURE})"
     lines = [*training_sentences(report), *([picture] if report.train["samples"] else [])]
     return "\n" + "\n".join(f"- {line}" for line in lines) + "\n" if lines else ""
+
+
+def registry_sentences(report: Report) -> list[str]:
+    """That the champion was measured anew with other parts than before; nothing where it was not."""
+    changed = report.registry.get("changed", [])
+    return [f"The champion was measured anew, as it is served now: {'; '.join(changed)}."] if changed else []
+
+
+def _registry_lines(report: Report) -> str:
+    """The same as a list of Markdown."""
+    return "".join(f"\n- {sentence}\n" for sentence in registry_sentences(report))
 
 
 def _teacher_sentence(report: Report) -> str:

@@ -16,6 +16,7 @@ from .pool.log import Line
 from .quality.batch.findings import BatchReport
 from .quality.funnel import ASKING, FilterCount
 from .quality.review.opening import Reviewed
+from .registry.champion import Champion as Champion  # steps hand it on with the rest
 from .settings import Setting
 from .training.control.worth import Expectation
 from .training.trained import Trained
@@ -34,14 +35,6 @@ class Site(Setting):
     @property
     def cache(self) -> Path:
         return self.home / "cache"
-
-
-class Champion(Setting):
-    """The adapter in production when a round begins."""
-
-    version: str
-    digest: str
-    folder: Path
 
 
 class Round(Setting):
@@ -189,6 +182,7 @@ class Report(Setting):
     attribution: dict[str, Any] = Field({})  # empty where nothing was measured
     ledger: LedgerTold = LedgerTold()
     holdouts: Looked | None = None  # what was compared with the suites before training
+    registry: dict[str, Any] = Field({})  # what became of the aliases, and what was measured
 
 
 def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
@@ -253,6 +247,7 @@ def build_report(
     flips: Mapping[str, dict[str, Any]],
     attribution: dict[str, Any],
     adapter: dict[str, str],
+    registry: dict[str, Any],
     mlflow: dict[str, str],
     ledger: LedgerTold,
     holdouts: Looked,
@@ -285,6 +280,7 @@ def build_report(
         attribution=attribution,
         ledger=ledger,
         holdouts=holdouts,
+        registry=registry,
     )
 
 

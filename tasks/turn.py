@@ -5,6 +5,7 @@ import time
 import psutil
 
 from ..blocks.environment import running_services
+from ..blocks.registry import ModelRegistry, moves_of
 from ..blocks.tracking import Tracking
 from ..core.attribution.telling import summary_of
 from ..core.digests import digest_of
@@ -19,6 +20,7 @@ from ..core.pool.store import Pool
 from ..core.quality.review.opening import Reviewed
 from ..core.quality.scores.models import CHAMPION as BY_CHAMPION
 from ..core.quality.scores.opening import scoring_identity
+from ..core.registry.fingerprint import fingerprint_of
 from ..core.rounds import (
     Attributed,
     Champion,
@@ -38,6 +40,7 @@ from ..core.training.control.worth import Expectation
 from ..core.training.keeping.former import refuse_misfit, uses_champion
 from .attribute import Lacking, attributed, follows, record_attribution
 from .benchmark import answer_suites
+from .champions import Champions
 from .check import check_batch
 from .compare import show_comparison
 from .conclude import adapter_of, publish, record_round
@@ -48,6 +51,7 @@ from .leaks import refuse_leaks_into
 from .ledger import fill_ledger, open_ledger
 from .looks import changed_since, look_of, looking_at
 from .pool import draw_replay, fill_pool
+from .promote import present_run, registry_part, settled
 from .rehearse import answer_rehearsal
 from .review import reviewed_by_people
 from .sift import calibration_of, filter_samples
@@ -76,13 +80,16 @@ class Turn:
         self._changed = changed_since(self._tracking, loop)
         seed = self._tracking.rounds() if seed is None else seed
         round_id = f"{seed:04d}-{loop.digest[:8]}"
+        past = moves_of(loop.name, site.home, present_run()).catch_up()
+        self._champions = Champions(ModelRegistry(loop.name), past, round_id)
+        self._unlike = self._champions.refuse_misplaced(loop, self._base)
         self.round = Round(
             site=site,
             loop=loop.name,
             id=round_id,
             seed=seed,
             samples=loop.settings.generate.samples,
-            champion=self._tracking.champion(),
+            champion=self._champions.present,
             run_id=self._tracking.open_run(round_id, looking_at(loop, self._targets, seed)),
             pool=Pool(site.home, loop.name).drawn_by(round_id),
             excluded=tuple(sorted({*excluded} - turned_down_by(site.home, loop.name, round_id))),
@@ -191,7 +198,7 @@ class Turn:
         self._looked = refuse_leaks_into(
             self._steps, self.round, self._loop, sifted, replayed, rehearsed.samples, self._suites, self._encoder
         )
-        before, base = self._champion_before(), self._base.digest
+        before, base = self._champions.before(), self._base.digest
         expected = expected_of(self._steps, self.round, self._loop, sifted, before, self._encoder, base)
         if expected is not None and expected.reason:
             return expected
@@ -216,7 +223,7 @@ class Turn:
         return self._steps.run(
             answer_suites,
             candidate=candidate.adapter,
-            champion=self._rival(candidate),
+            champion=self._champions.rival(candidate.digest),
             suites=self._suites,
             prompts=self._loop.material.prompt_digest,
             engine=self._engine,
@@ -255,7 +262,10 @@ class Turn:
             trained=candidate,
             results=results,
         )
-        adapter = adapter_of(self._site, self.round, sifted, candidate, decision, self._base.digest)
+        digest = "" if isinstance(candidate, Expectation) else candidate.digest
+        rival, measured = self._champions.rival(digest), fingerprint_of(self._loop, self._base, digest)
+        adapter, moved = adapter_of(self._site, self.round, sifted, candidate, decision, rival, measured)
+        decision = settled(decision, moved)
         pool = fill_pool(
             site=self._site,
             round_=self.round,
@@ -283,6 +293,7 @@ class Turn:
             flips=flips,
             attribution=summary_of(explained, self.round.follows),
             adapter=adapter,
+            registry=registry_part(moved, measured, self._unlike),
             mlflow={"run_id": self.round.run_id, "model_version": adapter["version"], "url": self._run_url()},
             ledger=self._ledger.then(filled),
             holdouts=self._looked.with_notes(self._changed),
@@ -297,23 +308,9 @@ class Turn:
         """Names the target suites: the holdout whose looks are counted."""
         return digest_of(sorted(s.digest for s in self._loop.suites.values() if s.settings.role == "target"))
 
-    def _rival(self, candidate: TrainedAdapter) -> Champion | None:
-        """The champion; the one before it when the candidate is in production already.
-
-        So a round that is given again, or was killed after its promotion, ends as it did, not in a tie with itself.
-        """
-        champion = self.round.champion
-        if champion is None or champion.digest != candidate.digest:
-            return champion
-        return self._tracking.champion_before(champion.version)
-
     def _scoring_champion(self) -> Champion | None:
         """The champion that a filter scores with; never what this round itself promoted, so that it ends as it did."""
-        return self._champion_before() if BY_CHAMPION in self._loop.settings.funnel.scored_by else None
-
-    def _champion_before(self) -> Champion | None:
-        """The champion that this round set out from, also after it promoted its own."""
-        return self._tracking.champion_before_run(self.round.run_id)
+        return self._champions.before() if BY_CHAMPION in self._loop.settings.funnel.scored_by else None
 
     def _champion_of_training(self) -> Champion | None:
         """The champion that samples are measured with, and that the training starts from or is held to.
@@ -323,7 +320,7 @@ class Turn:
         training = self._loop.settings.train
         if not (uses_champion(training) or training.measures):
             return None
-        return self._champion_before()
+        return self._champions.before()
 
     def _model(self, name: str) -> ModelFiles:
         return ModelStore().get(self._loop.model_ref(name))

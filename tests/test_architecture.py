@@ -28,6 +28,7 @@ LAYERS = (
     "cli_review",
     "cli_export",
     "cli_adapters",
+    "cli_registry",
     "cli",
     "__main__",
 )  # each may import those before it

@@ -93,7 +93,7 @@ def markdown_of(summary: Mapping[str, Any]) -> str:
     table = "\n".join([head, *(f"| {row} |" for row in rows)]) + "\n" if rows else ""
     notes = "".join(f"- {name}: {note}.\n" for name, one in suites.items() for note in one["notes"])
     said = "".join(f"- {name}: {_sum_of(one)}.\n" for name, one in suites.items())
-    return f"\n## Where it fails, and why\n\n{said}{notes}\n{table}"
+    return f"\n## Where it fails, and why\n\n{said}{notes}\n{table}\n"
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -34,6 +34,8 @@ class Source:
     """Of the round that made it; None where MLflow has none."""
     asked: int | None = None
     """Samples that the round asked for."""
+    changed: tuple[str, ...] = ()
+    """What differs, in words, from when the version was measured."""
 
     @property
     def name(self) -> str:

@@ -213,3 +213,19 @@ def test_why_items_fail_is_told_in_few_lines_and_whole_on_the_page() -> None:
     assert "- 9× speed → billing: missing coverage; write about 36 more samples of `speed`" in text
     page = as_markdown(report)
     assert "## Where it fails, and why" in page and "1 of 61 training samples are `speed`" in page
+
+
+def test_a_round_that_was_promoted_before_says_what_became_of_it() -> None:
+    told = {"status": "already", "note": "version 3 was rolled back"}
+    report = REPORT.model_copy(update={"registry": told})
+    for text in (as_markdown(report), printed(report)):
+        assert "Version 3 was rolled back." in text and "new champion" not in text
+    late = REPORT.model_copy(update={"registry": {"status": "refused", "note": "x"}, "verdict": "inconclusive"})
+    assert "The champion stays: the evidence does not decide." in as_markdown(late)
+
+
+def test_a_champion_that_was_measured_with_other_parts_is_told() -> None:
+    report = REPORT.model_copy(update={"registry": {"status": "stays", "changed": ["the engine (1 then, 2 now)"]}})
+    for text in (as_markdown(report), " ".join(printed(report).split())):
+        assert "The champion was measured anew, as it is served now: the engine (1 then, 2 now)." in text
+    assert "measured anew" not in as_markdown(REPORT)
