@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from .core.registry.moves import Moves
     from .core.registry.past import Past
 
-out = Console(highlight=False)
+
+def _out() -> Console:
+    """Made when something is said: its width is that of the terminal then."""
+    return Console(highlight=False)
+
 
 WORDS = {
     "start": "found",
@@ -62,15 +66,19 @@ def history(
         print(json.dumps(_as_json(name, entries, past, moment, unsure), indent=2, ensure_ascii=False))
         return
     if not entries:
-        out.print(f"{name}: nothing was promoted or judged here yet; run `wheelwork improve {loop}`.", soft_wrap=True)
+        _out().print(
+            f"{name}: nothing was promoted or judged here yet; run `wheelwork improve {loop}`.", soft_wrap=True
+        )
     elif moment is not None:
         _show_moment(name, past, moment)
     else:
-        out.print(_table(entries))
-        out.print(f"\n{escape(_champion(name, past))}", soft_wrap=True)
-        out.print(f"{len(entries)} lines, each sealed with the one before: {journal.path}", style="dim", soft_wrap=True)
+        _out().print(_table(entries))
+        _out().print(f"\n{escape(_champion(name, past))}", soft_wrap=True)
+        _out().print(
+            f"{len(entries)} lines, each sealed with the one before: {journal.path}", style="dim", soft_wrap=True
+        )
     if unsure and entries:
-        out.print(f"[yellow]Not compared with MLflow:[/] {escape(unsure)}", soft_wrap=True)
+        _out().print(f"[yellow]Not compared with MLflow:[/] {escape(unsure)}", soft_wrap=True)
 
 
 def rollback(
@@ -93,12 +101,12 @@ def rollback(
         moved = _moves(name).roll_back(to, reason)
     now = f"version {moved.champion} is champion" if moved.champion else "there is no champion, the base answers"
     if moved.status == "already":
-        out.print(f"{name}: nothing to do, {escape(moved.note)}.", soft_wrap=True)
+        _out().print(f"{name}: nothing to do, {escape(moved.note)}.", soft_wrap=True)
         return
     before = f"version {moved.before}" if moved.before else "no champion"
-    out.print(f"{name}: {now}; before: {before}.", soft_wrap=True)
+    _out().print(f"{name}: {now}; before: {before}.", soft_wrap=True)
     took = time.perf_counter() - started
-    out.print(f"Line {moved.entry} of the journal, in {took:.1f} s. See: wheelwork history {loop}", style="dim")
+    _out().print(f"Line {moved.entry} of the journal, in {took:.1f} s. See: wheelwork history {loop}", style="dim")
 
 
 def _journal(loop: str) -> "tuple[str, Journal]":
@@ -212,9 +220,9 @@ def _show_moment(name: str, past: "Past", moment: datetime) -> None:
     if entry is None:
         first = past.champions[0].moment.astimezone() if past.champions else None
         since = f"; the first that is known of became so {first:%Y-%m-%d %H:%M %Z}" if first else ""
-        out.print(f"{name} at {shown}: no champion is known of{since}.", soft_wrap=True)
+        _out().print(f"{name} at {shown}: no champion is known of{since}.", soft_wrap=True)
         return
-    out.print(f"{name} at {shown}: {escape(_told(past, entry))}", soft_wrap=True)
+    _out().print(f"{name} at {shown}: {escape(_told(past, entry))}", soft_wrap=True)
 
 
 def _champion(name: str, past: "Past") -> str:
