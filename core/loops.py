@@ -16,7 +16,7 @@ from .errors import ConfigError, DataError
 from .evaluation.gate import GateSettings
 from .evaluation.scorers import Item
 from .evaluation.suites import Suite, SuiteSettings, read_suite
-from .formats import LabelledText
+from .formats import LabelledText, read_prompts
 from .generation.example import Example
 from .generation.material import Material
 from .generation.planning import Generation
@@ -32,7 +32,6 @@ from .prompts import Template, load_template
 from .quality.batch.settings import Batch
 from .quality.funnel import Funnel
 from .quality.review.asking import TASK as REVIEW
-from .rows import read_rows
 from .samples import Message
 from .settings import Setting, parse, read_yaml
 from .teachers import EmbeddedTeacher, Role, Teacher, teachers_for
@@ -99,11 +98,14 @@ class LoopSettings(Setting):
 
     @model_validator(mode="after")
     def _somebody_reviews(self) -> "LoopSettings":
-        for judge in self.funnel.asking:
-            if not self.teachers(judge.role):
+        asking = [(f"`funnel.filters` has `{judge.kind}`", judge.role) for judge in self.funnel.asking]
+        for name, suite in self.suites.items():
+            if role := getattr(suite.scorer, "role", None):
+                asking.append((f"`suites.{name}.scorer` is `{suite.scorer.kind}`", role))
+        for what, role in asking:
+            if not self.teachers(role):
                 raise ValueError(
-                    f"`funnel.filters` has `{judge.kind}`, and no teacher has the role `{judge.role}`; "
-                    f"give one of `teacher` these roles: [{judge.role}]"
+                    f"{what}, and no teacher has the role `{role}`; give one of `teacher` these roles: [{role}]"
                 )
         return self
 
@@ -169,7 +171,8 @@ class Loop:
             config=folder / CONFIG,
             excluded=excluded,
         )
-        names = [judge.template for judge in settings.funnel.asking if judge.template]
+        asking = (*settings.funnel.asking, *(suite.scorer for suite in settings.suites.values()))
+        names = [template for one in asking if (template := getattr(one, "template", None))]
         self.review_templates: dict[str, Template] = {
             name: load_template(REVIEW, name, settings.language, folder / "prompts") for name in names
         }
@@ -177,7 +180,7 @@ class Loop:
             name: read_suite(name, suite, folder, tuple(self.labels)) for name, suite in settings.suites.items()
         }
         self._check_target()
-        rehearsal = _prompts(folder / settings.rehearsal) if settings.rehearsal else []
+        rehearsal = read_prompts(folder / settings.rehearsal) if settings.rehearsal else []
         self.rehearsal = [row.text for row in rehearsal]
         for suite in self.suites.values():
             self._check_suite(suite, rehearsal)
@@ -336,14 +339,3 @@ def read_settings(folder: Path) -> LoopSettings:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder; `wheelwork init {folder}` makes a loop there")
     return parse(LoopSettings, read_yaml(folder / CONFIG), str(folder / CONFIG))
-
-
-def _prompts(path: Path) -> list[LabelledText]:
-    """The prompts of a rehearsal file, as rows without a label."""
-    rows = []
-    for line, row in read_rows(path):
-        prompt = row.get("prompt")
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise DataError(f"{path}:{line}: `prompt` is missing or empty; every row needs the question as text")
-        rows.append(LabelledText(line, prompt, ""))
-    return rows

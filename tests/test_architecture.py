@@ -25,6 +25,7 @@ LAYERS = (
     "cli_review",
     "cli_export",
     "cli_adapters",
+    "cli_benchmark",
     "cli",
     "__main__",
 )  # each may import those before it
