@@ -71,10 +71,11 @@ class Grounded(Scoring):
     max_tokens: int = Field(600, ge=32, description="longest reply of a verifier, in tokens")
 
     def score_all(self, answers: Sequence[Answer], opened: Opened) -> list[Score]:
+        from ...quality.review.asking import Unanswered
         from ...quality.review.marks import asked
         from ...quality.review.tally import quorum, why_unscored
         from ...quality.review.terms import invented_terms
-        from ...quality.review.verify import Checked, Unanswered, Verifier
+        from ...quality.review.verify import Checked, Verifier
 
         assert opened.review is not None
         verifier = Verifier(quotes=self.quotes, retries=self.retries, max_tokens=self.max_tokens)
