@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -41,10 +42,15 @@ class Ran:
 
 
 class Command:
-    """`python -m wheelwork` with a state folder of its own; no network is needed, and none is used."""
+    """`python -m wheelwork` with a state folder of its own; no network is needed, and none is used.
 
-    def __init__(self, home: Path, models: Path | None = None) -> None:
+    `databases` are put there first: with them a first round does not have to make them, which takes a long time.
+    """
+
+    def __init__(self, home: Path, models: Path | None = None, databases: Path | None = None) -> None:
         self.home = home
+        if databases is not None:
+            shutil.copytree(databases, home, dirs_exist_ok=True)
         self.environment = {
             name: value
             for name, value in os.environ.items()

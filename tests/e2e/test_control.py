@@ -27,10 +27,10 @@ class Rounds:
 
 
 @pytest.fixture(scope="module")
-def rounds(tmp_path_factory: pytest.TempPathFactory) -> Rounds:
+def rounds(tmp_path_factory: pytest.TempPathFactory, databases: Path) -> Rounds:
     folder = tmp_path_factory.mktemp("control")
     loop = tiny_loop(folder / "loop", train=STEERED)
-    command = Command(folder / "home", folder / "models")
+    command = Command(folder / "home", folder / "models", databases)
 
     def improve(seed: str) -> tuple[Ran, dict[str, Any]]:
         report = folder / f"{seed}.json"

@@ -20,9 +20,9 @@ TRAIN = {"rank": 4, "epochs": 1, "batch_size": 8, "learning_rate": 0.01}
 class Desk:
     """A loop whose rounds wait, and its state."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, databases: Path) -> None:
         self.loop = tiny_loop(folder / "loop", generate=GENERATE, train=TRAIN, review={"mode": "required", "rows": 6})
-        self.command = Command(folder / "home", folder / "models")
+        self.command = Command(folder / "home", folder / "models", databases)
         self.report = folder / "report.json"
 
     def start(self) -> Any:
@@ -57,8 +57,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path)
+def desk(tmp_path: Path, databases: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path, databases)
     yield made
     made.command.end_all()
 

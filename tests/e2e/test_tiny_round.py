@@ -40,8 +40,8 @@ class Home:
     loop: Path
 
     @classmethod
-    def made(cls, folder: Path, loop: Path, models: Path) -> "Home":
-        home = cls(Command(folder, models), loop)
+    def made(cls, folder: Path, loop: Path, models: Path, databases: Path) -> "Home":
+        home = cls(Command(folder, models, databases), loop)
         home.replies.parent.mkdir(parents=True)
         with closing(sqlite3.connect(home.replies)) as database:
             # a reply that replaces an equal one leaves no trace in the cache; here it leaves one
@@ -104,8 +104,8 @@ class Undisturbed:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(place: Path) -> Iterator[Undisturbed]:
-    home = Home.made(place / "home", place / "loop", place / "models")
+def undisturbed(place: Path, databases: Path) -> Iterator[Undisturbed]:
+    home = Home.made(place / "home", place / "loop", place / "models", databases)
     rounds, made, samples = [], [], []
     for seed in ("0", "0", "1"):
         rounds.append(home.round("--seed", seed))
@@ -364,8 +364,8 @@ class Disturbed:
 
 
 @pytest.fixture(scope="module")
-def disturbed(place: Path, undisturbed: Undisturbed) -> Iterator[Disturbed]:
-    home = Home.made(place / "disturbed", place / "loop", place / "models")
+def disturbed(place: Path, databases: Path, undisturbed: Undisturbed) -> Iterator[Disturbed]:
+    home = Home.made(place / "disturbed", place / "loop", place / "models", databases)
     made: list[int] = []
 
     def broken(sent: signal.Signals, after: int) -> Ran:

@@ -43,9 +43,9 @@ class Up:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def up(tmp_path_factory: pytest.TempPathFactory, databases: Path) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("up")
-    command = Command(folder / "state")
+    command = Command(folder / "state", databases=databases)
     try:
         yield Up(command, tiny_loop(folder / "tiny", generate={"samples": 12, "shots": 2, "max_tokens": 8}))
     finally:
