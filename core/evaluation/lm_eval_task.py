@@ -108,8 +108,9 @@ class Harness:
 def load_task(path: Path) -> Any:
     """The task of a YAML file. Raises ConfigError where lm-eval is not installed or the file is no task."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    config = _config(path)
+    _config(path)  # or it is no task at all
     try:
+        import datasets
         from lm_eval.tasks import TaskManager
         from lm_eval.tasks._yaml_loader import load_yaml
     except ImportError:
@@ -117,6 +118,7 @@ def load_task(path: Path) -> Any:
             f"{path}: the scorer `lm_eval` needs the library lm-eval; pip install 'wheelwork[lm-eval]'"
         ) from None
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    datasets.disable_progress_bars()
     with _in_our_words(path):
         whole = load_yaml(path)
         if files := (whole.get("dataset_kwargs") or {}).get("data_files"):
@@ -125,8 +127,6 @@ def load_task(path: Path) -> Any:
     if len(tasks) != 1:
         raise ConfigError(f"{path}: holds {len(tasks)} tasks; make a suite of each")
     (task,) = tasks.values()
-    if config.get("num_fewshot") is None:
-        task.set_config(key="num_fewshot", value=0)
     return task
 
 

@@ -49,7 +49,8 @@ def draw_calibration(calibration: Calibration, title: str) -> str:
         axes.plot([0, 1], [0, 1], color=REFERENCE, linewidth=1.2, linestyle=":", label="as sure as right")
         for one in calibration.bins:
             axes.bar(one.low, one.right, width=one.high - one.low, align="edge", color=KEPT, alpha=0.55, linewidth=0)
-            axes.annotate(f"{one.n}", ((one.low + one.high) / 2, one.right), ha="center", va="bottom", fontsize=8)
+            middle = (one.low + one.high) / 2
+            axes.annotate(f"{one.n}", (middle, one.right), (0, 4), textcoords="offset points", ha="center", fontsize=8)
         points = [(one.confidence, one.right) for one in calibration.bins]
         axes.plot(*zip(*points, strict=True), color=KEPT, marker="o", markersize=4, linewidth=1.4, label="choices")
         axes.set_xlim(0, 1)

@@ -110,7 +110,7 @@ def read_suite(name: str, settings: SuiteSettings, folder: Path, labels: tuple[s
 def _digest(items: tuple[Item, ...], settings: SuiteSettings, folder: Path) -> str:
     """Names items, scorer and how they are asked. What is as it was before a setting came is not named."""
     scorer = settings.scorer
-    told = scorer.model_dump(mode="json", exclude_defaults=True, exclude={"kind"})
+    told = scorer.model_dump(mode="json", exclude_defaults=True, exclude={"kind", "workers"})  # how fast, not what
     files = [digest_file(path) for path in scorer.files(folder)]
     content: dict[str, Any] = {
         "items": [item.identity for item in items],

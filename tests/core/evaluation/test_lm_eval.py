@@ -114,7 +114,9 @@ def test_replies_score_as_under_hf(llama: ModelFiles, tmp_path: Path) -> None:
         found = Harness(path, LmEval()).by_replies(ask, longest=12)
     theirs = by_hf(llama, path, chat=True)
     assert found.values == tuple(float(row["exact_match"]) for row in theirs)
-    assert [reply.strip() for reply in found.replies] == [row["filtered_resps"][0].strip() for row in theirs]
+    # half a character at the end is left out by our engines
+    ours, others = found.replies, [row["filtered_resps"][0] for row in theirs]
+    assert [one.rstrip("\ufffd").strip() for one in ours] == [one.rstrip("\ufffd").strip() for one in others]
 
 
 def test_perplexity_of_whole_texts_has_no_number_for_each_item(llama: ModelFiles, tmp_path: Path) -> None:
