@@ -18,6 +18,7 @@ from .cli_benchmark import benchmark
 from .cli_calibrate import calibrate
 from .cli_export import export
 from .cli_filter import filter_
+from .cli_gate import gate
 from .cli_generate import generate
 from .cli_merge import merge
 from .cli_pool import pool_app
@@ -71,6 +72,7 @@ def improve(
 app.command()(generate)
 app.command("filter")(filter_)
 app.command()(calibrate)
+app.command()(gate)
 app.command()(merge)
 app.command()(export)
 app.command()(distill)

@@ -139,6 +139,7 @@ class SuiteAnswers(Setting):
     breakdowns: dict[str, Breakdown] = Field({})  # model → by label, slice, difficulty; confusion; calibration
     notes: tuple[str, ...] = ()  # what people should know of the scores
     measured_by: str = "serving engine"  # or the training stack, for log-likelihoods
+    digest: str = ""  # of the suite that was answered
 
 
 class Results(Setting):

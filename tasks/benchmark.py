@@ -65,4 +65,5 @@ def _stored(store: ArtifactStore, suite: Suite, by_model: Mapping[str, Answered]
         breakdowns={model: breakdown(suite, answers) for model, answers in by_model.items()},
         notes=tuple(dict.fromkeys(note for answers in by_model.values() for note in answers.notes)),
         measured_by=suite.measured_by,
+        digest=suite.digest,
     )

@@ -251,6 +251,9 @@ class Turn:
                     champion=by_model.get(CHAMPION),
                     candidate=by_model[CANDIDATE],
                     margin=suite.settings.margin,
+                    slices=tuple(item.slice for item in suite.items),
+                    floor=suite.settings.floor,
+                    digests=dict.fromkeys(by_model, answers.digest) if answers.digest else {},
                 )
             )
         look = 1 + self._tracking.looks(self._targets, except_adapter=candidate.digest)

@@ -18,6 +18,7 @@ LAYERS = (
     "flows",
     "cli_filter",
     "cli_calibrate",
+    "cli_gate",
     "cli_generate",
     "cli_merge",
     "cli_pool",

@@ -6,7 +6,7 @@ of reference minus candidate. A caller's slip (lengths that differ, no items, an
 ValueError: users' data is checked by the gate before it comes here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import ceil, fsum, sqrt
 from typing import NamedTuple
 
@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.stats import binom, binomtest, norm
 
-Array = NDArray[np.float64]
+from .resampling import cluster_bootstrap_interval as cluster_bootstrap_interval
+from .resampling import cluster_bootstrap_means, group_sums, sign_flip_p
 
-BLOCK = 1 << 20  # numbers drawn at a time: 8 MB
+Array = NDArray[np.float64]
 
 
 class Damage(NamedTuple):
@@ -155,61 +156,6 @@ def paired_permutation_one_sided(
     return sign_flip_p(after - before, seed, resamples)
 
 
-def sign_flip_p(differences: ArrayLike, seed: int, resamples: int = 10_000) -> float:
-    """p-value of "the differences are symmetric about 0" against "they lean upwards".
-
-    p = (1 + #{Σ ±d ≥ Σ d}) / (1 + resamples), over random signs: the observed order counts as one of them, which
-    keeps the test valid (Phipson & Smyth 2010), and p is never below 1 / (1 + resamples).
-    """
-    d = np.asarray(differences, dtype=np.float64)
-    d = d[d != 0]
-    if d.size == 0:
-        return 1.0
-    # sums that are equal on paper differ in the last bits
-    observed = d.sum() - 1e-9 * np.abs(d).sum()
-    random = np.random.default_rng(seed)
-    reached = 0
-    for rows in _blocks(resamples, d.size):
-        signs = 2 * random.integers(0, 2, size=(rows, d.size), dtype=np.int8) - 1
-        reached += int(np.count_nonzero(signs @ d >= observed))
-    return (1 + reached) / (1 + resamples)
-
-
-def cluster_bootstrap_interval(
-    differences: ArrayLike, groups: Sequence[str], seed: int, resamples: int = 10_000, level: float = 0.95
-) -> tuple[float, float]:
-    """Percentile interval of the mean difference when whole groups are drawn again (Davison & Hinkley 1997, 3.8).
-
-    `differences` (n,), `groups` (n,) names the source of each item. Items of one source rise and fall together;
-    an interval over items alone would be too narrow.
-    """
-    means = cluster_bootstrap_means(differences, groups, seed, resamples)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def cluster_bootstrap_means(differences: ArrayLike, groups: Sequence[str], seed: int, resamples: int = 10_000) -> Array:
-    """Means (resamples,) of the items of as many groups as there are, drawn with replacement."""
-    sums, sizes = group_sums(differences, groups)
-    random = np.random.default_rng(seed)
-    blocks = []
-    for rows in _blocks(resamples, sums.size):
-        drawn = random.integers(0, sums.size, size=(rows, sums.size))
-        blocks.append(sums.take(drawn).sum(axis=1) / sizes.take(drawn).sum(axis=1))
-    return np.concatenate(blocks)
-
-
-def group_sums(differences: ArrayLike, groups: Sequence[str]) -> tuple[Array, Array]:
-    """Sum of the differences and number of items of each group, two arrays (groups,)."""
-    d = np.asarray(differences, dtype=np.float64)
-    if d.ndim != 1 or d.size == 0 or d.size != len(groups):
-        raise ValueError(f"{d.shape} differences do not pair with {len(groups)} groups")
-    _, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    sums: Array = np.bincount(index, weights=d).astype(np.float64)
-    sizes: Array = np.bincount(index).astype(np.float64)
-    return sums, sizes
-
-
 def wilson_interval(right: int, n: int) -> tuple[float, float]:
     """The 95% interval of a share, `right` of `n` at least 1 (Wilson 1927)."""
     low, high = binomtest(right, n).proportion_ci(0.95, method="wilson")
@@ -267,6 +213,23 @@ def spent_alpha(alpha: float, look: int) -> float:
     return alpha / (look * (look + 1))
 
 
+def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:
+    """The level that each p-value has to meet when any of several may be the one that counts (Holm 1979).
+
+    In order of size the first of m is held to α/m, the next to α/(m − 1) and so on; the first that is above its level
+    ends it, and all after it are held to that level, which they are above too. The chance that any hypothesis that
+    holds is rejected is at most α, whatever the p-values have to do with each other.
+    """
+    levels = [alpha] * len(p_values)
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    level = 0.0
+    for place, index in enumerate(order):
+        if place == 0 or p_values[order[place - 1]] <= level:
+            level = alpha / (len(order) - place)
+        levels[index] = level
+    return levels
+
+
 def _paired(reference: ArrayLike, candidate: ArrayLike) -> tuple[Array, Array]:
     before, after = np.asarray(reference, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
     if before.ndim != 1 or before.shape != after.shape or before.size == 0:
@@ -280,10 +243,3 @@ def _counts(reference: ArrayLike, candidate: ArrayLike) -> tuple[int, int, int]:
     if not is_binary(before, after):
         raise ValueError("this statistic is for scores of 0 and 1")
     return before.size, int(np.count_nonzero(before > after)), int(np.count_nonzero(after > before))
-
-
-def _blocks(rows: int, width: int) -> Iterator[int]:
-    """Split `rows` so that no block of them holds more than about BLOCK numbers."""
-    height = max(1, BLOCK // width)
-    for start in range(0, rows, height):
-        yield min(height, rows - start)

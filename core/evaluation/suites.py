@@ -24,6 +24,7 @@ class SuiteSettings(Setting):
     scorer: Scorer = Field(ExactLabel(), description="how one answer is scored")
     prompt: Literal["task", "plain"] = Field("task", description="task: in the loop's prompt; plain: as it stands")
     margin: float = Field(0.0, ge=0, allow_inf_nan=False, description="guard: the damage still tolerated, in scores")
+    floor: float | None = Field(None, description="target: the least mean score of a candidate; unset: none")
     max_tokens: int = Field(24, ge=1, le=4096, description="length of an answer at most")
     repeats: int = Field(1, ge=1, le=64, description="how often each item is asked; its scores are averaged first")
     temperature: float = Field(0.0, ge=0, le=2, description="0: greedy; above, replies are drawn, with fixed seeds")
@@ -34,6 +35,8 @@ class SuiteSettings(Setting):
             raise ValueError("a guard needs a `margin` above 0, such as 0.1")
         if self.role == "target" and self.margin != 0:
             raise ValueError("a target has no `margin`; it must get better")
+        if self.role == "guard" and self.floor is not None:
+            raise ValueError("a guard has no `floor`; its `margin` says what it may lose")
         if self.margin >= 1 and self.scorer.bounded:
             raise ValueError("scores lie between 0 and 1, and so must the `margin`")
         return self

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from ...errors import DataError
 from ...samples import Message
 from ...settings import Setting
+from ..scores import LARGEST
 from .spelling import bare
 
 Stack = Literal["serving engine", "training stack"]
@@ -153,9 +154,9 @@ def required(item: Item, kind: str, *fields: str) -> None:
 
 
 def finite(value: float) -> Score:
-    """`value` as a score; unscored where it is NaN or infinite."""
+    """`value` as a score; unscored where it is NaN, infinite, or beyond what the gate can sum."""
     number = float(value)
-    return Score(number) if abs(number) < float("inf") else Score.unscored("not_finite")
+    return Score(number) if abs(number) <= LARGEST else Score.unscored("not_finite")
 
 
 def best(scores: Sequence[Score]) -> Score:
