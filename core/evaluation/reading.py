@@ -40,10 +40,12 @@ def training_stack(base: ModelFiles, adapters: Mapping[str, Adapter]) -> Iterato
 
     from ..engines.transformers import with_adapters
     from ..models.pretrained import device, load_whole
+    from ..models.progress import quiet_transformers
     from ..quality.scores.likelihood import Likelihood
 
     network, tokenizer = load_whole(base, "causal language model", AutoModelForCausalLM, AutoTokenizer)
-    network = with_adapters(network, list(adapters.values())).to(device()).eval()
+    with quiet_transformers():
+        network = with_adapters(network, list(adapters.values())).to(device()).eval()
     yield TrainingStack(network, Likelihood(network, tokenizer), list(adapters))
 
 
