@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-suites bench-gate clean lock
+.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-suites bench-ledger bench-gate bench-registry clean lock
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
@@ -38,7 +38,7 @@ check: $(READY)  ## format, lint, types of core, layers
 up: $(READY)     ## Prefect, MLflow, a worker and the deployments, until Ctrl-C
 	@$(BIN)/wheelwork up
 
-bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-suites bench-funnel bench-focus bench-forgetting bench-gate  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
+bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-suites bench-funnel bench-focus bench-forgetting bench-ledger bench-gate bench-registry  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
 
 bench-generation: $(READY)  ## calls a second, memory, planning; the embedded engine beside itself without us; the peers
 	$(BIN)/python -m wheelwork.benchmarks.generation
@@ -54,6 +54,9 @@ bench-quality: $(READY)  ## the funnel over files up to a million rows: speed, m
 
 bench-forgetting: $(READY)  ## three rounds on three groups of labels, with each remedy against forgetting and without; two hours, goes on where it was
 	$(BIN)/python -m wheelwork.benchmarks.forgetting
+
+bench-ledger: $(READY)  ## how often the ledger holds back a candidate as good as the champion, by its margin; seconds
+	$(BIN)/python -m wheelwork.benchmarks.ledger
 
 bench-gate: $(READY)  ## the gate against chance, beside the rules of others: false promotions, power, guards; pictures of docs/gate.md
 	$(BIN)/python -m wheelwork.benchmarks.gate
@@ -73,6 +76,9 @@ bench-funnel: $(READY)  ## does filtering help: the base trained on seeds, on ra
 
 bench-focus: $(READY)  ## what to learn from: each focus and order beside plain training; some hours, goes on where it was
 	$(BIN)/python -m wheelwork.benchmarks.focus
+
+bench-registry: $(READY)  ## promotions killed anywhere and promotions that race, on a real MLflow database; the time of a rollback
+	$(BIN)/python -m wheelwork.benchmarks.registry
 
 clean:           ## what was made here: .venv, state, caches
 	rm -rf $(VENV) .wheelwork .types build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

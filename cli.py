@@ -20,9 +20,12 @@ from .cli_export import export
 from .cli_filter import filter_
 from .cli_gate import gate
 from .cli_generate import generate
+from .cli_ledger import ledger_app
 from .cli_merge import merge
 from .cli_pool import pool_app
+from .cli_registry import history, rollback
 from .cli_review import review_app
+from .cli_suite import say_looks, suite_app
 from .core.errors import WheelworkError
 from .core.steps import Step
 from .core.workspace import home, write_text
@@ -38,6 +41,8 @@ models_app = typer.Typer(help="The model store: what is there, fetch it, where i
 app.add_typer(models_app, name="models")
 app.add_typer(pool_app, name="pool")
 app.add_typer(review_app, name="review")
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(suite_app, name="suite")
 app.add_typer(adapters_app, name="adapters")
 console = Console(stderr=True, highlight=False)
 
@@ -77,6 +82,8 @@ app.command()(merge)
 app.command()(export)
 app.command()(distill)
 app.command()(benchmark)
+app.command()(history)
+app.command()(rollback)
 
 
 @app.command()
@@ -114,6 +121,7 @@ def check(loop: LoopFolder) -> None:
     out.print(fit)
     for bad, reason in read.acknowledged:
         out.print(f"[yellow]acknowledged:[/] {bad.kind.replace('_', ' ')} ({escape(bad.evidence)}): {escape(reason)}")
+    say_looks(read, out)
     out.print(f"\n{read.name}: everything is in order. Next: wheelwork improve {loop}", soft_wrap=True)
 
 

@@ -83,9 +83,10 @@ def find_source(ref: str, version: str | None, alias: str | None, progress: "Pro
 
     prepare(home())
     progress("looking the adapter up", 0, 1)
-    from .blocks.tracking import Tracking
+    from .blocks.registry import ModelRegistry
+    from .core.registry.fingerprint import check_fitting, fingerprint_of
 
-    found = Tracking(loop.name, home()).release(which)
+    found = ModelRegistry(loop.name).release(which)
     progress("looking the adapter up", 1, 1)
     if found is None:
         raise _none(ref, which)
@@ -97,8 +98,12 @@ def find_source(ref: str, version: str | None, alias: str | None, progress: "Pro
         )
     adapter = Adapter.at(found.adapter.folder)
     asked = int(found.asked) if found.asked else None
-    named = loop.folder.name
-    return Source(loop, named, base, adapter, found.adapter.version, found.verdict, _report(found.report), asked=asked)
+    now = fingerprint_of(loop, base, adapter.digest)
+    measured = found.measured or now.model_copy(update={"adapter": found.adapter.digest})
+    what = f"{loop.name} version {found.adapter.version}"
+    changed = check_fitting(measured, now, what, "put back what changed, or take another --version")
+    version, verdict, report = found.adapter.version, found.verdict, _report(found.report)
+    return Source(loop, loop.folder.name, base, adapter, version, verdict, report, asked, changed)
 
 
 def _report(text: str | None) -> "Report | None":

@@ -90,6 +90,8 @@ def import_(
     done = take_in(found.pool, found.folder, file)
     said = [f"{count} {what}" for what, count in done.counts.items() if count]
     out.print(f"{found.pool.loop}: {', '.join(said) or 'no row was decided on'}.")
+    if done.ledger:
+        out.print(f"Of corrections for the ledger: {done.ledger}.")
     _say_agreement(done.agreement, done.judge)
     _say_line(done.line)
 
@@ -108,6 +110,8 @@ def _say_laid(laid: "Laid", loop: str) -> None:
 def _say_labels(took: "TookLabels", loop: str) -> None:
     said = [f"{count} {what}" for what, count in took.counts.items()]
     out.print(f"{loop}: {', '.join(said) or 'no text has a label'}.")
+    if took.ledger:
+        out.print(f"Of corrections for the ledger: {took.ledger}.")
     _say_agreement(took.agreement, None)
     _say_line(took.line)
 

@@ -17,7 +17,7 @@ import psutil
 
 from .results import Figure, publish
 
-MODEL_WORK = ("generate", "filter", "rehearse", "train", "benchmark")
+MODEL_WORK = ("generate", "filter", "rehearse", "embed", "train", "benchmark")
 
 
 def main() -> None:

@@ -15,6 +15,8 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # its own default of 7 lets a server that is not there be waited for for minutes; tasks try again by themselves
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "GIT_PYTHON_REFRESH": "quiet",

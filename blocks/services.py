@@ -98,6 +98,7 @@ def run_all(home: Path, loop: str, prefect_port: int, mlflow_port: int, console:
             worker.check()
         write_text(home / RUNNING, json.dumps(addresses))
         console.print(f"Prefect   {addresses['prefect']}   rounds, schedules, logs; press Run on `improve/on-demand`")
+        console.print("          `rollback/rollback` puts the champion before back into production")
         console.print(f"MLflow    {addresses['mlflow']}   every round's figures, adapters and their aliases")
         console.print(f"worker    runs `improve` of {loop}; state and logs in {home}")
         console.print("Ctrl-C ends all of it.", style="dim")

@@ -1,39 +1,31 @@
-"""The connection to MLflow: a run per round under a run per loop, adapters as registry versions with aliases."""
+"""The connection to MLflow: a run per round under a run per loop. Adapters are in `registry.py`."""
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..core.digests import canonical_json
 from ..core.errors import DependencyError
-from ..core.rounds import Champion
 
 LONGEST_PARAMETER = 6000  # MLflow cuts silently beyond
+# prints the traceback of what it raises; `explained` tells it in a sentence
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 CANDIDATE, CHAMPION = "candidate", "champion"
-
-
-class Release(NamedTuple):
-    """An adapter in the registry, and what of its round is told with it."""
-
-    adapter: Champion
-    base: str  # digest of the model that it is an update of
-    verdict: str
-    asked: str | None  # samples that its round asked for, as MLflow keeps parameters
-    report: str | None  # JSON
+LOOKED_AT = "wheelwork.looked_at"  # of a run: suite → digest, as JSON
 
 
 class Tracking:
-    """One loop in MLflow: experiment and registered model both carry the loop's name.
+    """One loop in MLflow: its experiment carries the loop's name.
 
     Runs are found by tag and addressed by id, so that retries, threads and resumed rounds never make a second one.
     Every method raises DependencyError when MLflow does not answer.
@@ -82,6 +74,22 @@ class Tracking:
                 for run in self._runs(f"tags.`wheelwork.suites` = '{suites}' and attributes.status = 'FINISHED'")
             }
         return len(judged - {except_adapter, ""})
+
+    def looks_at(self, digest: str, except_adapter: str = "") -> int:
+        """How many other adapters were judged while this suite was among those that were looked at."""
+        with explained():
+            where = f"tags.`{LOOKED_AT}` LIKE '%{digest}%' and attributes.status = 'FINISHED'"
+            judged = {run.data.tags.get("wheelwork.adapter", "") for run in self._runs(where)}
+        return len(judged - {except_adapter, ""})
+
+    def looked_at_last(self) -> dict[str, str]:
+        """Suite → digest of the last round that ended with a judgement; empty where there is none."""
+        with explained():
+            for run in self._runs("tags.`wheelwork.kind` = 'round' and attributes.status = 'FINISHED'"):
+                if LOOKED_AT in run.data.tags and run.data.tags.get("wheelwork.adapter"):
+                    found: dict[str, str] = json.loads(run.data.tags[LOOKED_AT])
+                    return found
+        return {}
 
     def log(
         self,
@@ -142,110 +150,6 @@ class Tracking:
     def end_run(self, run_id: str, status: str = "FINISHED") -> None:
         with explained():
             self._client.set_terminated(run_id, status)
-
-    def register(self, run_id: str, adapter: Path, digest: str, tags: Mapping[str, str]) -> str:
-        """The registry version of an adapter: the one with this digest, or a new one made from the folder.
-
-        The adapter becomes a LoggedModel of the round's run; the base model is never copied.
-        """
-        with explained():
-            self._ensure_model()
-            for version in self._client.search_model_versions(f"name = '{self.loop}'"):
-                if version.tags.get("adapter_digest") == digest:
-                    return str(version.version)
-            model = self._client.create_logged_model(
-                self.experiment, name="adapter", source_run_id=run_id, model_type="lora", tags=dict(tags)
-            )
-            self._client.log_model_artifacts(model.model_id, str(adapter))
-            self._client.finalize_logged_model(model.model_id, "READY")
-            made = self._client.create_model_version(
-                self.loop,
-                source=f"models:/{model.model_id}",
-                run_id=run_id,
-                tags={**tags, "adapter_digest": digest},
-                model_id=model.model_id,
-            )
-            return str(made.version)
-
-    def tag_version(self, version: str, tags: Mapping[str, str]) -> None:
-        with explained():
-            for name, value in tags.items():
-                self._client.set_model_version_tag(self.loop, version, name, value)
-
-    def point(self, alias: str, version: str) -> None:
-        """Move an alias; one step in the registry, so there is never none or two."""
-        with explained():
-            self._client.set_registered_model_alias(self.loop, alias, version)
-
-    def champion(self) -> Champion | None:
-        """The adapter in production, on this machine's disk; None before the first promotion."""
-        with explained():
-            version = self._by_alias(CHAMPION)
-            return None if version is None else self._fetched(version)
-
-    def champion_before(self, version: str) -> Champion | None:
-        """The adapter that was in production when `version` was promoted; None if it was the first."""
-        with explained():
-            previous = self._client.get_model_version(self.loop, version).tags.get("previous_champion")
-            return self._fetched(self._client.get_model_version(self.loop, previous)) if previous else None
-
-    def champion_before_run(self, run_id: str) -> Champion | None:
-        """The adapter that is in production, or was when the run `run_id` promoted its own."""
-        with explained():
-            version = self._by_alias(CHAMPION)
-            if version is None or version.run_id != run_id:
-                return None if version is None else self._fetched(version)
-        return self.champion_before(str(version.version))
-
-    def release(self, which: str) -> "Release | None":
-        """What the registry knows of the adapter behind an alias or a version number; None where there is none."""
-        with explained():
-            version = self._by_alias(which) if which in (CANDIDATE, CHAMPION) else self._by_number(which)
-            if version is None:
-                return None
-            run_id = str(version.run_id)
-            run = self._client.get_run(run_id)
-            return Release(
-                self._fetched(version),
-                base=version.tags.get("base_digest", ""),
-                verdict=version.tags.get("verdict", ""),
-                asked=run.data.params.get("samples"),
-                report=self._text_of(run_id, "report.json"),
-            )
-
-    def _text_of(self, run_id: str, name: str) -> str | None:
-        """An artifact of a run as text; None where a round was killed before it wrote it."""
-        if not any(file.path == name for file in self._client.list_artifacts(run_id)):
-            return None
-        uri = self._client.get_run(run_id).info.artifact_uri
-        return download(f"{uri}/{name}", str(self._client.tracking_uri)).read_text(encoding="utf-8")
-
-    def _by_number(self, version: str) -> ModelVersion | None:
-        try:
-            return self._client.get_model_version(self.loop, version)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
-
-    def _fetched(self, version: ModelVersion) -> Champion:
-        path = download(f"models:/{self.loop}/{version.version}", str(self._client.tracking_uri))
-        return Champion(version=str(version.version), digest=version.tags["adapter_digest"], folder=path)
-
-    def _by_alias(self, alias: str) -> ModelVersion | None:
-        try:
-            return self._client.get_model_version_by_alias(self.loop, alias)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
-
-    def _ensure_model(self) -> None:
-        try:
-            self._client.create_registered_model(self.loop)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
 
     def _experiment_id(self) -> str:
         known = self._client.get_experiment_by_name(self.loop)

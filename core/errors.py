@@ -7,6 +7,7 @@
     │   ├── LeakError        a held-out row that training would see
     │   ├── ModelError       a model that is missing, damaged or does not fit
     │   ├── BusyError        another round of the same loop is running
+    │   ├── RegistryError    a move that the registry or its journal does not allow
     │   └── WorkspaceError   a folder that cannot be written, a full disk
     ├── DependencyError      something outside did not answer after retries; exit code 3
     │   └── TeacherError     a model endpoint
@@ -43,6 +44,10 @@ class ModelError(UserError):
 
 
 class BusyError(UserError):
+    pass
+
+
+class RegistryError(UserError):
     pass
 
 

@@ -165,17 +165,6 @@ def read_labelled(path: Path) -> list[LabelledText]:
     return rows
 
 
-def read_prompts(path: Path) -> list[LabelledText]:
-    """The prompts of a file of questions without answers, as rows whose label is empty; there may be none."""
-    rows = []
-    for line, row in read_rows(path):
-        prompt = row.get("prompt")
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise DataError(f"{path}:{line}: `prompt` is missing or empty; every row needs the question as text")
-        rows.append(LabelledText(line, prompt, ""))
-    return rows
-
-
 def write_samples(path: Path, samples: Iterable[Sample], format: Format, also: Sequence[str] = ()) -> int:
     """Write `samples` for other tools, whole or not at all, and return how many they were.
 

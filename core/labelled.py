@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from .errors import ConfigError, DataError, LeakError
+from .formats import LabelledText
+from .rows import read_rows
 from .text import nearest, normalised
 
 
@@ -50,6 +52,17 @@ def distinct(rows: Iterable[R], path: Path) -> list[R]:
                 f"`{row.label}` here; keep one of them"
             )
     return list(seen.values())
+
+
+def read_prompts(path: Path) -> list[LabelledText]:
+    """The prompts of a rehearsal file, as rows without a label. Raises DataError for a row without one."""
+    rows = []
+    for line, row in read_rows(path):
+        prompt = row.get("prompt")
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise DataError(f"{path}:{line}: `prompt` is missing or empty; every row needs the question as text")
+        rows.append(LabelledText(line, prompt, ""))
+    return rows
 
 
 def refuse_leaks(

@@ -8,22 +8,25 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
+from .attribution.attributing import Attributing
 from .digests import digest_of
 from .engines.base import EngineSettings
 from .engines.llamacpp import LlamaCpp
 from .engines.transformers import Transformers
 from .errors import ConfigError, DataError
 from .evaluation.gate import GateSettings
+from .evaluation.holdouts.leaks import LeakCheck
 from .evaluation.scorers import Item
 from .evaluation.suites import Suite, SuiteSettings, read_suite
-from .formats import LabelledText, read_prompts
+from .formats import LabelledText
 from .generation.example import Example
 from .generation.material import Material
 from .generation.planning import Generation
 from .generation.suitability import Acknowledged, Facts, SuiteFacts, assess, refuse_bad_fits
 from .generation.tasks import AnyTask
 from .generation.writing import Writing
-from .labelled import refuse_leaks
+from .labelled import read_prompts, refuse_leaks
+from .ledger.settings import LedgerSettings
 from .models.store import ModelFiles, ModelStore, is_gguf
 from .people.settings import PeopleReview
 from .pool.fitting import Present
@@ -73,11 +76,14 @@ class LoopSettings(Setting):
     replay: Replay = Field(Replay(), description="which samples of earlier rounds are trained on again")
     train: Training = Field(Training(), description="how the adapter is trained")
     gate: GateSettings = Field(GateSettings(), description="when a candidate is better")
+    attribute: Attributing = Field(Attributing(), description="how items that a candidate fails are explained")
+    leaks: LeakCheck = Field(LeakCheck(), description="how near to a suite's rows what is trained on may come")
+    ledger: LedgerSettings = Field(LedgerSettings(), description="how accepted corrections guard the gate")
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of the settings makes a round what it is: how long people may take does not."""
-        told = self.model_dump(mode="json", exclude={"review": {"wait", "on_timeout"}})
+        """What of the settings makes a round what it is: how long people may take, and how it is explained, do not."""
+        told = self.model_dump(mode="json", exclude={"review": {"wait", "on_timeout"}, "attribute": True})
         return told if self.review.mode != "off" else {name: one for name, one in told.items() if name != "review"}
 
     def teachers(self, role: Role) -> tuple[Teacher, ...]:
@@ -149,6 +155,8 @@ class LoopSettings(Setting):
     def _one_target(cls, suites: dict[str, SuiteSettings]) -> dict[str, SuiteSettings]:
         if not any(suite.role == "target" for suite in suites.values()):
             raise ValueError("at least one suite needs `role: target`, or nothing can be shown to get better")
+        if taken := [name for name in suites if name == "ledger" or name.startswith("ledger-")]:
+            raise ValueError(f"`{taken[0]}` is the name of the loop's ledger; call the suite otherwise")
         return suites
 
 

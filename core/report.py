@@ -7,11 +7,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from .attribution.telling import lines_of
+from .attribution.telling import markdown_of as failures
 from .pool.agreement import JudgeAgreement
 from .quality.batch.findings import COLUMNS as BATCH_COLUMNS
 from .quality.batch.findings import rows as batch_rows
 from .quality.batch.findings import summary
 from .quality.batch.tables import warnings
+from .reporting.suites import MORE_COLUMNS, SUITE_COLUMNS, benchmark_lines, flip_sentences, suite_rows, whole_rows
 from .rounds import Report
 from .training.focus.record import FocusRecord
 
@@ -23,34 +26,10 @@ MEANING = {
 }
 
 
-def figure(value: float | None, digits: int = 3) -> str:
-    """A score for people; what is unknown is a dash, never 0."""
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def suite_rows(report: Report) -> list[list[str]]:
-    """One row a suite, under SUITE_COLUMNS."""
-    rows = []
-    for name, suite in report.suites.items():
-        low, high = suite["ci"] or (None, None)
-        change = "–" if suite["delta"] is None else f"{suite['delta']:+.2f}"
-        rows.append(
-            [
-                name,
-                suite["role"],
-                str(suite["n"]),
-                figure(suite["base"]),
-                figure(suite["champion"]),
-                figure(suite["candidate"]),
-                change if low is None else f"{change} [{low:+.2f}, {high:+.2f}]",
-                f"{suite['p_value']:.2g}",
-                suite["outcome"],
-            ]
-        )
-    return rows
-
-
-SUITE_COLUMNS = ["suite", "role", "items", "base", "champion", "candidate", "change [95%]", "p", "outcome"]
+def meaning(report: Report) -> str:
+    """What the verdict comes to; of a round that was promoted before, what became of that."""
+    note: str = report.registry.get("note", "") if report.registry.get("status") == "already" else ""
+    return f"{note[:1].upper()}{note[1:]}." if note else MEANING[report.verdict]
 
 
 def funnel_rows(report: Report) -> list[list[str]]:
@@ -72,17 +51,17 @@ def as_markdown(report: Report) -> str:
     reasons = "\n".join(f"- {reason}" for reason in report.reasons)
     return f"""# {report.loop}: {report.verdict}
 
-{MEANING[report.verdict]}
+{meaning(report)}
 
 {reasons}
 
-{markdown_table(SUITE_COLUMNS, suite_rows(report))}
-
+{markdown_table([*SUITE_COLUMNS, *MORE_COLUMNS], whole_rows(report))}
+{benchmark_lines(report)}
 {markdown_table(["funnel", "samples", "share"], funnel_rows(report))}
 
 {_teacher_sentence(report)} {_training_sentence(report)}
-{_training_lines(report)}{_review_lines(report)}{_batch_section(report)}
-{_look_sentence(report)} Round `{report.round}`, seed {report.seed}.
+{_training_lines(report)}{_registry_lines(report)}{_review_lines(report)}{_ledger_lines(report)}{_batch_section(report)}
+{failures(report.attribution)}{_look_sentence(report)} Round `{report.round}`, seed {report.seed}.
 """
 
 
@@ -90,7 +69,7 @@ def as_renderable(report: Report) -> RenderableType:
     """The whole report for a terminal."""
     colour = COLOUR[report.verdict]
     verdict = Text(f"{report.verdict.upper()}  ", style=f"bold {colour}")
-    verdict.append(MEANING[report.verdict], style="default")
+    verdict.append(meaning(report), style="default")
     for reason in report.reasons:
         verdict.append(f"\n{reason}", style="default")
     # without the role, which the verdict's sentences tell, so that 80 columns hold every figure
@@ -111,11 +90,22 @@ def as_renderable(report: Report) -> RenderableType:
     return Group(
         Panel(verdict, title=f"{report.loop} · round {report.round}", border_style=colour, padding=(0, 1)),
         suites,
+        *map(Text, (*flip_sentences(report), *report.gate.get("notes", ()))),
+        *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines_of(report.attribution)),  # whole on the page
         Text(),
         side_by_side,
         Text(),
         Text(f"{_teacher_sentence(report)} {_training_sentence(report)}"),
-        *map(Text, (*training_sentences(report), *focus_sentences(report), *review_sentences(report))),
+        *map(
+            Text,
+            (
+                *training_sentences(report),
+                *registry_sentences(report),
+                *focus_sentences(report),
+                *review_sentences(report),
+            ),
+        ),
+        *map(Text, _honest(report)),
         *(warnings(report.batch) if report.batch else ()),
         Text(_where_sentence(report), style="dim"),
     )
@@ -157,6 +147,17 @@ def _training_lines(report: Report) -> str:
     picture = f"[The loss of every step]({report.mlflow['url']}/artifacts/{LOSS_PICTURE})"
     lines = [*training_sentences(report), *([picture] if report.train["samples"] else [])]
     return "\n" + "\n".join(f"- {line}" for line in lines) + "\n" if lines else ""
+
+
+def registry_sentences(report: Report) -> list[str]:
+    """That the champion was measured anew with other parts than before; nothing where it was not."""
+    changed = report.registry.get("changed", [])
+    return [f"The champion was measured anew, as it is served now: {'; '.join(changed)}."] if changed else []
+
+
+def _registry_lines(report: Report) -> str:
+    """The same as a list of Markdown."""
+    return "".join(f"\n- {sentence}\n" for sentence in registry_sentences(report))
 
 
 def _teacher_sentence(report: Report) -> str:
@@ -220,6 +221,17 @@ def _review_lines(report: Report) -> str:
     """The same as a list of Markdown between empty lines."""
     sentences = [*focus_sentences(report), *review_sentences(report)]
     return "\n" + "\n".join(f"- {sentence}" for sentence in sentences) + "\n" if sentences else ""
+
+
+def _honest(report: Report) -> list[str]:
+    """What was compared with the holdouts before training, and what the ledger did."""
+    return [*(report.holdouts.sentences if report.holdouts else ()), *report.ledger.sentences]
+
+
+def _ledger_lines(report: Report) -> str:
+    """What the ledger did, and each correction that is undone."""
+    lines = [*_honest(report), *report.ledger.lines_of_markdown]
+    return "\n" + "\n".join(f"- {line}" for line in lines) + "\n" if lines else ""
 
 
 BATCH_PICTURE, LOSS_PICTURE = "batch.svg", "loss.svg"

@@ -1,7 +1,7 @@
 """What the steps of a round hand to each other: references and figures, never rows or models."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,11 +10,14 @@ from pydantic import Field
 from .artifacts import Artifact
 from .evaluation.breakdown import Breakdown
 from .evaluation.gate import Decision, SuiteFigures
+from .evaluation.holdouts.leaks import Looked
+from .ledger.told import LedgerAt, LedgerTold
 from .people.deciding import PeopleReviewed
 from .pool.log import Line
 from .quality.batch.findings import BatchReport
 from .quality.funnel import ASKING, FilterCount
 from .quality.review.opening import Reviewed
+from .registry.champion import Champion as Champion  # steps hand it on with the rest
 from .settings import Setting
 from .training.control.worth import Expectation
 from .training.trained import Trained
@@ -35,14 +38,6 @@ class Site(Setting):
         return self.home / "cache"
 
 
-class Champion(Setting):
-    """The adapter in production when a round begins."""
-
-    version: str
-    digest: str
-    folder: Path
-
-
 class Round(Setting):
     """One turn of a loop, as it was opened: everything that its steps depend on."""
 
@@ -55,6 +50,8 @@ class Round(Setting):
     run_id: str
     pool: str | None  # the version of the pool that is replayed from; None: there was none
     excluded: tuple[str, ...]  # ids that people keep out
+    follows: str | None = None  # digest of the attribution that the plan reads; None: it follows none
+    ledger: LedgerAt = LedgerAt()  # as the round was opened with it
 
 
 class Generated(Setting):
@@ -152,6 +149,13 @@ class Results(Setting):
     reviewed: Reviewed = Reviewed()  # what judges of replies did and cost
 
 
+class Attributed(Setting):
+    """Where and why the candidate fails."""
+
+    attribution: Artifact  # JSON
+    seconds: float
+
+
 class StepTime(Setting):
     """How long a step took, and whether its result was there already."""
 
@@ -180,6 +184,10 @@ class Report(Setting):
     pool: dict[str, Any]
     review: dict[str, Any] = Field({})  # empty where nobody was asked
     batch: BatchReport | None = None
+    attribution: dict[str, Any] = Field({})  # empty where nothing was measured
+    ledger: LedgerTold = LedgerTold()
+    holdouts: Looked | None = None  # what was compared with the suites before training
+    registry: dict[str, Any] = Field({})  # what became of the aliases, and what was measured
 
 
 def funnel_summary(waves: Sequence[Generated], sifted: Sifted) -> dict[str, Any]:
@@ -226,7 +234,7 @@ def suite_summary(figures: SuiteFigures) -> dict[str, Any]:
         mode="json",
         include={
             "role", "n", "base", "champion", "candidate", "delta", "ci", "p_value", "min_detectable", "outcome",
-            "sentence", "needed", "wins", "losses", "unscored",
+            "sentence", "needed", "wins", "losses", "unscored", "margin", "damage_bound", "floor", "slices",
         },
     )  # fmt: skip
 
@@ -241,8 +249,13 @@ def build_report(
     steps: dict[str, StepTime],
     *,
     pool: Line,
+    flips: Mapping[str, dict[str, Any]],
+    attribution: dict[str, Any],
     adapter: dict[str, str],
+    registry: dict[str, Any],
     mlflow: dict[str, str],
+    ledger: LedgerTold,
+    holdouts: Looked,
     recording: float,
     total: float,
 ) -> Report:
@@ -256,16 +269,23 @@ def build_report(
         funnel=funnel_summary(waves, sifted),
         teacher=teacher_summary(waves),
         train=train_summary(trained),
-        suites={name: suite_summary(figures) for name, figures in decision.figures.items()},
+        suites={
+            name: suite_summary(figures) | ({"flips": flips[name]} if name in flips else {})
+            for name, figures in decision.figures.items()
+        },
         timings=_timings(steps, recording, total),
         cache={name: step.cache for name, step in steps.items()},
         adapter=adapter,
         mlflow=mlflow,
-        gate={"alpha": decision.alpha, "look": decision.look},
+        gate={"alpha": decision.alpha, "look": decision.look, "notes": list(decision.notes)},
         replay=replay_summary(round_, replayed),
         pool=pool.model_dump(include={"version", "accepted", "marked", "excluded"}),
         review=sifted.people.summary() if sifted.people else {},
         batch=sifted.batch.report if sifted.batch else None,
+        attribution=attribution,
+        ledger=ledger,
+        holdouts=holdouts,
+        registry=registry,
     )
 
 

@@ -2,7 +2,9 @@
 
 from typing import Literal, get_args
 
-Step = Literal["generate", "filter", "augment", "review", "check", "replay", "rehearse", "train", "benchmark"]
+Step = Literal[
+    "generate", "filter", "augment", "review", "check", "replay", "rehearse", "leaks", "train", "benchmark", "attribute"
+]
 
 
 def from_step(first: Step | None) -> tuple[Step, ...]:

@@ -23,5 +23,6 @@ def improve(loop: str, samples: int | None = None, seed: int | None = None, from
         rehearsed = turn.rehearse()
         candidate = turn.train(sifted, replayed, rehearsed)
         results = turn.benchmark(candidate)
+        found = turn.attribute(sifted, replayed, results)
         decision = turn.decide(candidate, results)
-        return turn.conclude(sifted, replayed, candidate, results, decision)
+        return turn.conclude(sifted, replayed, candidate, results, decision, found)

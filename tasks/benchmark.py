@@ -17,6 +17,7 @@ from ..core.evaluation.suites import Suite
 from ..core.loops import Loop, load_loop
 from ..core.models.store import ModelStore
 from ..core.rounds import Champion, Results, Site, SuiteAnswers
+from .ledger import suites_of
 from .progress import progress
 from .steps import RETRIED, cached
 
@@ -32,12 +33,14 @@ def answer_suites(
     prompts: str,
     engine: str,
     scoring: dict[str, Any],
+    ledger: Artifact | None = None,
 ) -> Results:
-    """Answers of each model to each suite, scored; `engine` is the fingerprint of base and engine.
+    """Answers of each model to each suite and to the ledger, scored; `engine` is the fingerprint of base and engine.
 
     `scoring` names the models, teachers and templates that scorers ask.
     """
     loop, store = load_loop(site.loop), ArtifactStore(site.artifacts)
+    loop.suites |= suites_of(site, loop.name, ledger)
     adapters = {CHAMPION: Adapter.at(Path(champion.folder))} if champion is not None else {}
     adapters[CANDIDATE] = Adapter.at(store.fetch_folder(candidate))
     base = ModelStore().get(loop.model_ref(loop.settings.model))

@@ -7,18 +7,33 @@ from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from ..blocks.prompts import register_prompt
-from ..blocks.tracking import CANDIDATE, CHAMPION, Tracking
+from ..blocks.tracking import Tracking
 from ..core.artifacts import ArtifactStore
 from ..core.evaluation.gate import Decision
 from ..core.loops import load_loop
 from ..core.quality.batch.findings import BatchReport
 from ..core.quality.batch.picture import Plot, draw
 from ..core.quality.verdicts import DUPLICATE_OF
-from ..core.report import BATCH_PICTURE, LOSS_PICTURE, SUITE_COLUMNS, as_markdown, funnel_rows, suite_rows
-from ..core.rounds import Generated, Replayed, Report, Results, Round, Sifted, Site, TrainedAdapter, teacher_summary
+from ..core.registry.fingerprint import Fingerprint
+from ..core.registry.moves import Moved
+from ..core.report import BATCH_PICTURE, LOSS_PICTURE, as_markdown, funnel_rows
+from ..core.reporting.suites import MORE_COLUMNS, SUITE_COLUMNS, whole_rows
+from ..core.rounds import (
+    Champion,
+    Generated,
+    Replayed,
+    Report,
+    Results,
+    Round,
+    Sifted,
+    Site,
+    TrainedAdapter,
+    teacher_summary,
+)
 from ..core.training.control.picture import draw as draw_training
 from ..core.training.control.worth import Expectation
 from .live import LOSS, VALIDATION
+from .promote import promote
 from .shown_suites import log_suites, suite_metrics
 from .sift import REMARKS
 from .steps import RETRIED, recorded
@@ -109,39 +124,27 @@ def record_round(
         tracking.log_text(round_.run_id, draw(plot, title), BATCH_PICTURE)
 
 
-@task(**recorded("promote"), **RETRIED)
-def promote(site: Site, round_: Round, sifted: Sifted, trained: TrainedAdapter, decision: Decision, base: str) -> str:
-    """Register the candidate, point the aliases, and return its version. Doing it twice changes nothing."""
-    store, tracking = ArtifactStore(site.artifacts), Tracking(round_.loop, site.home)
-    previous = round_.champion.version if round_.champion else ""
-    version = tracking.register(
-        round_.run_id,
-        store.fetch_folder(trained.adapter),
-        trained.digest,
-        {"base_digest": base, "data_digest": sifted.kept.digest},
-    )
-    if round_.champion is None or version != previous:
-        tracking.tag_version(version, {"verdict": decision.verdict, "previous_champion": previous})
-        tracking.point(CANDIDATE, version)
-        if decision.verdict == "promoted":
-            tracking.point(CHAMPION, version)
-    return version
-
-
 def adapter_of(
     site: Site,
     round_: Round,
     sifted: Sifted,
     candidate: TrainedAdapter | Expectation,
     decision: Decision,
-    base: str,
-) -> dict[str, str]:
-    """Version, digest and place of the candidate, which is registered; of the champion where nothing was trained."""
+    rival: Champion | None,
+    measured: Fingerprint,
+) -> tuple[dict[str, str], Moved | None]:
+    """Version, digest and place of the candidate, which is registered; of the champion where nothing was trained.
+
+    Beside it what became of the aliases; None where no verdict asked for anything.
+    """
     if isinstance(candidate, Expectation):
         stays = round_.champion
-        return {"version": stays.version, "digest": stays.digest, "path": str(stays.folder)} if stays else {}
-    version = promote(site=site, round_=round_, sifted=sifted, trained=candidate, decision=decision, base=base)
-    return {"version": version, "digest": candidate.digest, "path": candidate.adapter.uri}
+        told = {"version": stays.version, "digest": stays.digest, "path": str(stays.folder)} if stays else {}
+        return told, None
+    moved = promote(
+        site=site, round_=round_, sifted=sifted, trained=candidate, decision=decision, rival=rival, measured=measured
+    )
+    return {"version": str(moved.version), "digest": candidate.digest, "path": candidate.adapter.uri}, moved
 
 
 @task(**recorded("publish"), **RETRIED)
@@ -160,7 +163,7 @@ def publish(site: Site, run_id: str, report: Report) -> None:
     key = report.loop.lower().replace("_", "-")
     create_markdown_artifact(text, key=f"{key}-verdict", description=f"{report.loop}: {report.verdict}")
     create_table_artifact(
-        [dict(zip(SUITE_COLUMNS, row, strict=True)) for row in suite_rows(report)],
+        [dict(zip([*SUITE_COLUMNS, *MORE_COLUMNS], row, strict=True)) for row in whole_rows(report)],
         key=f"{key}-suites",
         description="Scores by suite and model",
     )

@@ -11,12 +11,12 @@ from ..core.generation.augment.children import augment, wishes
 from ..core.generation.augment.longtail import extra_children
 from ..core.generation.augment.settings import Augmentation
 from ..core.generation.fill import Rows, fill_orders
-from ..core.loops import load_loop
-from ..core.rounds import Generated, Site
+from ..core.loops import Loop, load_loop
+from ..core.rounds import Generated, Round, Sifted, Site
 from ..core.teaching import Teaching
 from .progress import progress
 from .sift import load_encoder
-from .steps import RETRIED, cached
+from .steps import RETRIED, Steps, cached
 from .teachers import teachers_of
 
 
@@ -86,6 +86,36 @@ def vary_samples(
         rows = Rows(stream, teaching.chat, advance)
         samples = store.write_samples(rows)
     return generated(samples, rows, teaching, teacher, time.perf_counter() - started)
+
+
+def written(steps: Steps, loop: Loop, round_: Round, wanted: dict[str, int], wave: int) -> Generated:
+    """One wave of a round."""
+    return steps.run(
+        write_samples,
+        loop=loop.digest,
+        left_out=loop.material.left_out,
+        round_id=round_.id,
+        teacher=teachers_of(loop).fingerprint(),
+        wanted=wanted,
+        wave=wave,
+        seed=round_.seed,
+    )
+
+
+def varied(
+    steps: Steps, loop: Loop, round_: Round, sifted: Sifted, augmentation: Augmentation, encoder: str
+) -> Generated:
+    """The wave of children of what a round kept so far."""
+    return steps.run(
+        vary_samples,
+        parents=sifted.kept,
+        augmentation=augmentation,
+        left_out=loop.material.left_out,
+        round_id=round_.id,
+        teacher=teachers_of(loop).fingerprint(),
+        seeds=loop.material.seeds_digest,
+        encoder=encoder,
+    )
 
 
 def generated(samples: Artifact, rows: Rows, teaching: Teaching, teacher: str, seconds: float) -> Generated:

@@ -15,6 +15,7 @@ from ..core.pool.store import Pool
 from ..core.pool.versions import RoundFacts, Verdict
 from ..core.quality.funnel import Funnel
 from ..core.rounds import Replayed, Round, Site
+from .ledger import held_out_by
 from .steps import RETRIED, cached, recorded
 
 
@@ -30,6 +31,7 @@ def draw_replay(
     suites: dict[str, str],
     prompts: str,
     seed: int,
+    ledger: Artifact | None = None,
 ) -> Replayed:
     """Samples of the version `pool` to train on beside the `fresh` ones, as they fit the loop and its suites now."""
     started = time.perf_counter()
@@ -40,7 +42,7 @@ def draw_replay(
         there.view(pool),
         list(store.samples(fresh)),
         there.samples,
-        loop.present,
+        loop.present.also(text.text for text in held_out_by(site, loop.name, ledger)),
         excluded=excluded,
         seed=seed,
     )

@@ -28,6 +28,7 @@ from ..core.quality.scores.opening import models_of
 from ..core.quality.thresholds import FEWEST, read_calibration
 from ..core.rounds import Champion, Sifted, Site
 from ..core.samples import Sample
+from .ledger import held_out_by
 from .progress import progress
 from .steps import RETRIED, cached
 
@@ -49,6 +50,7 @@ def filter_samples(
     champion: Champion | None,
     pool: str | None = None,
     calibration: str | None = None,
+    ledger: Artifact | None = None,
 ) -> Sifted:
     """Run the funnel over `candidates`; write kept and dropped beside each other.
 
@@ -66,7 +68,7 @@ def filter_samples(
         context = FunnelContext(
             load_encoder(loop),
             seeds=[(seed.text, seed.label or "") for seed in loop.seeds],
-            held_out=_held_out(loop),
+            held_out=[*_held_out(loop), *held_out_by(site, loop.name, ledger)],
             review=opened.review,
             models=models_of(loop, champion, progress),
             pool=_accepted(Pool(site.home, loop.name), pool) if pool else (),

@@ -73,6 +73,10 @@ class Steps:
         """Whether the round was told to begin anew with just this step."""
         return self._first == step
 
+    def anew(self, step: Step) -> bool:
+        """Whether this step is done again, whatever is kept of it."""
+        return step in self._anew
+
     def run(self, step: Callable[..., R], **arguments: Any) -> R:
         """The result of a task, from its cache when every artefact that it names is still there."""
         started = time.perf_counter()

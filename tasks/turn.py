@@ -5,13 +5,13 @@ import time
 import psutil
 
 from ..blocks.environment import running_services
+from ..blocks.registry import ModelRegistry, moves_of
 from ..blocks.tracking import Tracking
-from ..core.artifacts import ArtifactStore
+from ..core.attribution.telling import summary_of
 from ..core.digests import digest_of
 from ..core.engines.base import Adapter
-from ..core.evaluation.gate import Decision, decide
-from ..core.evaluation.scores import SuiteScores
-from ..core.generation.augment.settings import Augmentation
+from ..core.evaluation.gate import Decision
+from ..core.ledger.told import LedgerTold
 from ..core.loops import Loop
 from ..core.models.encoder import ENCODING
 from ..core.models.store import ModelFiles, ModelStore
@@ -20,7 +20,9 @@ from ..core.pool.store import Pool
 from ..core.quality.review.opening import Reviewed
 from ..core.quality.scores.models import CHAMPION as BY_CHAMPION
 from ..core.quality.scores.opening import scoring_identity
+from ..core.registry.fingerprint import fingerprint_of
 from ..core.rounds import (
+    Attributed,
     Champion,
     Generated,
     Rehearsed,
@@ -36,17 +38,25 @@ from ..core.rounds import (
 )
 from ..core.training.control.worth import Expectation
 from ..core.training.keeping.former import refuse_misfit, uses_champion
-from .benchmark import BASE, CANDIDATE, CHAMPION, answer_suites, scored_by
+from .attribute import Lacking, attributed, follows, record_attribution
+from .benchmark import answer_suites, scored_by
+from .champions import Champions
 from .check import check_batch
+from .compare import show_comparison
 from .conclude import adapter_of, publish, record_round
 from .expect import expected_of, refuse_nothing_kept, undecided
-from .generate import vary_samples, write_samples
+from .generate import varied, written
+from .judge import judge
+from .leaks import refuse_leaks_into
+from .ledger import fill_ledger, open_ledger
+from .looks import changed_since, look_of, looking_at
 from .pool import draw_replay, fill_pool
+from .promote import present_run, registry_part, settled
 from .rehearse import answer_rehearsal
 from .review import reviewed_by_people
 from .sift import calibration_of, filter_samples
 from .steps import Steps
-from .teachers import reviewers_identity, teachers_of
+from .teachers import reviewers_identity
 from .train import train_lora
 
 
@@ -68,19 +78,27 @@ class Turn:
         self._calibration = calibration_of(loop, site.home)
         self._reviewed = Reviewed()
         self._suites = {name: suite.digest for name, suite in loop.suites.items()}
+        self._changed = changed_since(self._tracking, loop)
         seed = self._tracking.rounds() if seed is None else seed
         round_id = f"{seed:04d}-{loop.digest[:8]}"
+        past = moves_of(loop.name, site.home, present_run()).catch_up()
+        self._champions = Champions(ModelRegistry(loop.name), past, round_id)
+        self._unlike = self._champions.refuse_misplaced(loop, self._base)
         self.round = Round(
             site=site,
             loop=loop.name,
             id=round_id,
             seed=seed,
             samples=loop.settings.generate.samples,
-            champion=self._tracking.champion(),
-            run_id=self._tracking.open_run(round_id, {"wheelwork.suites": self._targets, "wheelwork.seed": str(seed)}),
+            champion=self._champions.present,
+            run_id=self._tracking.open_run(round_id, looking_at(loop, self._targets, seed)),
             pool=Pool(site.home, loop.name).drawn_by(round_id),
             excluded=tuple(sorted({*excluded} - turned_down_by(site.home, loop.name, round_id))),
+            follows=follows(loop, site, round_id),
+            ledger=open_ledger(site, loop.name, round_id, loop.settings.ledger, anew=steps.anew("benchmark")),
         )
+        self._lacking = Lacking(loop, site, self.round.follows)
+        self._ledger = LedgerTold(lines=self.round.ledger.lines)
         if (champion := self._champion_of_training()) is not None:
             refuse_misfit(Adapter(champion.folder, champion.digest), self._base.name, loop.settings.train)
 
@@ -88,44 +106,21 @@ class Turn:
         """Write and sift, and write again for what the funnel dropped, until the quotas are met or all is asked."""
         sifted: Sifted | None = None
         while wanted := self._next_wave(sifted.cells if sifted else {}):
-            self._waves.append(self._generate(wanted))
+            self._waves.append(written(self._steps, self._loop, self.round, wanted, len(self._waves)))
             sifted = self._sift()
         sifted = sifted or self._sift()
         if (augmentation := self._loop.settings.generate.augment) is not None:
-            self._waves.append(self._vary(sifted, augmentation))
+            self._waves.append(varied(self._steps, self._loop, self.round, sifted, augmentation, self._encoder))
             sifted = self._sift()
         return sifted
-
-    def _vary(self, sifted: Sifted, augmentation: Augmentation) -> Generated:
-        return self._steps.run(
-            vary_samples,
-            parents=sifted.kept,
-            augmentation=augmentation,
-            left_out=self._loop.material.left_out,
-            round_id=self.round.id,
-            teacher=teachers_of(self._loop).fingerprint(),
-            seeds=self._loop.material.seeds_digest,
-            encoder=self._encoder,
-        )
 
     @property
     def _encoder(self) -> str:
         return f"{self._model(self._loop.settings.encoder).digest}-{ENCODING}"
 
     def _next_wave(self, kept: dict[str, int]) -> dict[str, int]:
-        return self._loop.material.next_wave(kept, sum(wave.samples.rows for wave in self._waves), len(self._waves))
-
-    def _generate(self, wanted: dict[str, int]) -> Generated:
-        return self._steps.run(
-            write_samples,
-            loop=self._loop.digest,
-            left_out=self._loop.material.left_out,
-            round_id=self.round.id,
-            teacher=teachers_of(self._loop).fingerprint(),
-            wanted=wanted,
-            wave=len(self._waves),
-            seed=self.round.seed,
-        )
+        asked = sum(wave.samples.rows for wave in self._waves)
+        return self._loop.material.next_wave(kept, asked, len(self._waves), self._lacking.cells)
 
     def _sift(self) -> Sifted:
         """What is left of all waves; what reviewers did is that of every pass so far."""
@@ -142,6 +137,7 @@ class Turn:
             champion=self._scoring_champion(),
             pool=self.round.pool if "pool" in self._loop.settings.funnel.needs else None,
             calibration=self._calibration,
+            ledger=self.round.ledger.items,
         )
         self._reviewed += sifted.reviewed
         return sifted.model_copy(update={"reviewed": self._reviewed})
@@ -160,7 +156,7 @@ class Turn:
             dropped=sifted.dropped,
             embeddings=sifted.embeddings,
             batch=self._loop.settings.batch,
-            planned=self._loop.planned_mix,
+            planned=self._lacking.mix,
             left_out=self._loop.material.left_out,
             seeds=self._loop.material.seeds_digest,
             encoder=self._encoder,
@@ -191,6 +187,7 @@ class Turn:
             suites=self._suites,
             prompts=self._loop.material.prompt_digest,
             seed=self.round.seed,
+            ledger=self.round.ledger.items,
         )
 
     def rehearse(self) -> Rehearsed:
@@ -199,7 +196,10 @@ class Turn:
     def train(self, sifted: Sifted, replayed: Replayed | None, rehearsed: Rehearsed) -> TrainedAdapter | Expectation:
         """The candidate; where the loop asks whether training is worth it, and it is not, what was expected."""
         refuse_nothing_kept(self._waves, sifted)
-        before, base = self._champion_before(), self._base.digest
+        self._looked = refuse_leaks_into(
+            self._steps, self.round, self._loop, sifted, replayed, rehearsed.samples, self._suites, self._encoder
+        )
+        before, base = self._champions.before(), self._base.digest
         expected = expected_of(self._steps, self.round, self._loop, sifted, before, self._encoder, base)
         if expected is not None and expected.reason:
             return expected
@@ -224,40 +224,25 @@ class Turn:
         return self._steps.run(
             answer_suites,
             candidate=candidate.adapter,
-            champion=self._rival(candidate),
+            champion=self._champions.rival(candidate.digest),
             suites=self._suites,
             prompts=self._loop.material.prompt_digest,
             engine=self._engine,
             scoring=self._scored_by,
+            ledger=self.round.ledger.items,
         )
+
+    def attribute(self, sifted: Sifted, replayed: Replayed | None, results: Results) -> Attributed | None:
+        """Which items the candidate fails, and why; None where nothing was measured."""
+        return attributed(self._steps, self.round, self._loop, sifted, replayed, results, self._encoder)
 
     def decide(self, candidate: TrainedAdapter | Expectation, results: Results) -> Decision:
         """Read the scores and judge them; how often these targets were looked at before comes from MLflow."""
         if isinstance(candidate, Expectation):
             return undecided(candidate)
-        store = ArtifactStore(self._site.artifacts)
-        scores = []
-        for name, answers in results.suites.items():
-            suite = self._loop.suites[name]
-            by_model = {model: tuple(store.read_json(artifact)) for model, artifact in answers.scores.items()}
-            scores.append(
-                SuiteScores(
-                    name=name,
-                    role=suite.settings.role,
-                    digest=suite.digest,
-                    ids=tuple(item.id for item in suite.items),
-                    groups=tuple(item.cluster for item in suite.items),
-                    base=by_model[BASE],
-                    champion=by_model.get(CHAMPION),
-                    candidate=by_model[CANDIDATE],
-                    margin=suite.settings.margin,
-                    slices=tuple(item.slice for item in suite.items),
-                    floor=suite.settings.floor,
-                    digests=dict.fromkeys(by_model, answers.digest) if answers.digest else {},
-                )
-            )
-        look = 1 + self._tracking.looks(self._targets, except_adapter=candidate.digest)
-        return decide(scores, self._loop.settings.gate, look, seed=self.round.seed)
+        look = look_of(self._tracking, self._loop, self._targets, candidate.digest)
+        decision, self._ledger = judge(self.round, self._loop, results, look)
+        return decision
 
     def conclude(
         self,
@@ -266,6 +251,7 @@ class Turn:
         candidate: TrainedAdapter | Expectation,
         results: Results,
         decision: Decision,
+        found: Attributed | None,
     ) -> Report:
         """Record the round, move the aliases and fill the pool as the verdict says, and return the report."""
         started = time.perf_counter()
@@ -278,7 +264,10 @@ class Turn:
             trained=candidate,
             results=results,
         )
-        adapter = adapter_of(self._site, self.round, sifted, candidate, decision, self._base.digest)
+        digest = "" if isinstance(candidate, Expectation) else candidate.digest
+        rival, measured = self._champions.rival(digest), fingerprint_of(self._loop, self._base, digest)
+        adapter, moved = adapter_of(self._site, self.round, sifted, candidate, decision, rival, measured)
+        decision = settled(decision, moved)
         pool = fill_pool(
             site=self._site,
             round_=self.round,
@@ -289,6 +278,11 @@ class Turn:
             verdict=decision.verdict,
             people=sifted.people,
         )
+        flips = show_comparison(site=self._site, round_=self.round, results=results, decision=decision)
+        explained = record_attribution(site=self._site, round_=self.round, found=found)
+        filled = fill_ledger(
+            site=self._site, round_=self.round, sifted=sifted, results=results, promoted=decision.verdict == "promoted"
+        )
         report = build_report(
             self.round,
             self._waves,
@@ -298,8 +292,13 @@ class Turn:
             decision,
             self._steps.times,
             pool=pool,
+            flips=flips,
+            attribution=summary_of(explained, self.round.follows),
             adapter=adapter,
+            registry=registry_part(moved, measured, self._unlike),
             mlflow={"run_id": self.round.run_id, "model_version": adapter["version"], "url": self._run_url()},
+            ledger=self._ledger.then(filled),
+            holdouts=self._looked.with_notes(self._changed),
             recording=time.perf_counter() - started,
             total=time.time() - psutil.Process().create_time(),
         )
@@ -311,23 +310,9 @@ class Turn:
         """Names the target suites: the holdout whose looks are counted."""
         return digest_of(sorted(s.digest for s in self._loop.suites.values() if s.settings.role == "target"))
 
-    def _rival(self, candidate: TrainedAdapter) -> Champion | None:
-        """The champion; the one before it when the candidate is in production already.
-
-        So a round that is given again, or was killed after its promotion, ends as it did, not in a tie with itself.
-        """
-        champion = self.round.champion
-        if champion is None or champion.digest != candidate.digest:
-            return champion
-        return self._tracking.champion_before(champion.version)
-
     def _scoring_champion(self) -> Champion | None:
         """The champion that a filter scores with; never what this round itself promoted, so that it ends as it did."""
-        return self._champion_before() if BY_CHAMPION in self._loop.settings.funnel.scored_by else None
-
-    def _champion_before(self) -> Champion | None:
-        """The champion that this round set out from, also after it promoted its own."""
-        return self._tracking.champion_before_run(self.round.run_id)
+        return self._champions.before() if BY_CHAMPION in self._loop.settings.funnel.scored_by else None
 
     def _champion_of_training(self) -> Champion | None:
         """The champion that samples are measured with, and that the training starts from or is held to.
@@ -337,7 +322,7 @@ class Turn:
         training = self._loop.settings.train
         if not (uses_champion(training) or training.measures):
             return None
-        return self._champion_before()
+        return self._champions.before()
 
     def _model(self, name: str) -> ModelFiles:
         return ModelStore().get(self._loop.model_ref(name))

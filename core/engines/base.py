@@ -49,6 +49,10 @@ class EngineSettings(Protocol):
     @property
     def kind(self) -> str: ...
 
+    def identity(self) -> dict[str, str | int]:
+        """`engine` with its version, and what of the settings changes an answer."""
+        ...
+
     def fingerprint(self, model: ModelFiles, adapter: Adapter | None = None) -> str: ...
 
     def start(

@@ -36,16 +36,18 @@ class LlamaCpp(Setting):
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves the choice to llama.cpp")
     attention: Literal["f16", "f32"] = Field("f16", description="precision of attention; f32 is 9–16% slower")
 
+    def identity(self) -> dict[str, str | int]:
+        """The engine with its version, and what changes its rounding."""
+        return {
+            "engine": f"xllamacpp {version('xllamacpp')}",
+            "slots": self.slots,
+            "attention": self.attention,
+        }
+
     def fingerprint(self, model: ModelFiles, adapter: Adapter | None = None) -> str:
         """Names what answers: weights, adapter, engine, and what changes its rounding."""
         return digest_of(
-            {
-                "base": model.digest,
-                "adapter": adapter.digest if adapter else None,
-                "engine": f"xllamacpp {version('xllamacpp')}",
-                "slots": self.slots,
-                "attention": self.attention,
-            }
+            {"base": model.digest, "adapter": adapter.digest if adapter else None, **self.identity()},
         )
 
     @contextmanager

@@ -32,15 +32,14 @@ class Transformers(Setting):
     kind: Literal["transformers"] = "transformers"
     device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`")
 
+    def identity(self) -> dict[str, str | int]:
+        """The engine with its version, and the device."""
+        return {"engine": f"transformers {version('transformers')}", "device": device(self.device)}
+
     def fingerprint(self, model: ModelFiles, adapter: Adapter | None = None) -> str:
         """Names what answers: weights, adapter, engine, device."""
         return digest_of(
-            {
-                "base": model.digest,
-                "adapter": adapter.digest if adapter else None,
-                "engine": f"transformers {version('transformers')}",
-                "device": device(self.device),
-            }
+            {"base": model.digest, "adapter": adapter.digest if adapter else None, **self.identity()},
         )
 
     @contextmanager

@@ -21,6 +21,7 @@ class SuiteSettings(Setting):
 
     role: Literal["target", "guard"] = Field(description="target: must get better; guard: must not get worse")
     path: str = Field(description="the rows, JSONL or CSV, relative to the loop; of `lm_eval` the task's YAML file")
+    reserve: str | None = Field(None, description="more rows of its kind, for `wheelwork suite rotate`")
     scorer: Scorer = Field(ExactLabel(), description="how one answer is scored")
     prompt: Literal["task", "plain"] = Field("task", description="task: in the loop's prompt; plain: as it stands")
     margin: float = Field(0.0, ge=0, allow_inf_nan=False, description="guard: the damage still tolerated, in scores")

@@ -9,7 +9,8 @@ import yaml
 from ..engines.base import Adapter
 from ..loops import Loop
 from ..models.store import ModelFiles, catalogue
-from ..report import SUITE_COLUMNS, markdown_table, suite_rows
+from ..report import markdown_table
+from ..reporting.suites import SUITE_COLUMNS, suite_rows
 from ..rounds import Report
 from .agreement import Agreement
 
@@ -33,6 +34,8 @@ class Source:
     """Of the round that made it; None where MLflow has none."""
     asked: int | None = None
     """Samples that the round asked for."""
+    changed: tuple[str, ...] = ()
+    """What differs, in words, from when the version was measured."""
 
     @property
     def name(self) -> str:

@@ -80,7 +80,8 @@ def export(source: Source, wanted: Wanted, out: Path, cache: Path, progress: Pro
     _check_disk(source, wanted, out)
     with writing(out) as folder:
         folder.mkdir()
-        notes = _write(source, wanted, folder, progress)
+        notes = [f"Since it was measured, this has changed: {said}." for said in source.changed]
+        notes += _write(source, wanted, folder, progress)
         found, why = _compared(source, wanted, folder, cache, progress, notes)
         files = sorted(path.name for path in folder.iterdir())
         text = card(source, wanted.format, wanted.options, files, found or why, notes)

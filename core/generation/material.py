@@ -13,7 +13,7 @@ from ..samples import Sample
 from ..settings import read_yaml
 from .documents import Documents, Passage, read_documents
 from .example import Example
-from .planning import Generation, Order, next_wave, plan
+from .planning import Cell, Generation, Order, cells, next_wave, plan
 from .seeds import read_seeds
 from .tasks import AnyTask, Classify
 from .writing import Writing
@@ -85,9 +85,16 @@ class Material:
         categories = list(self.categories.items())
         return digest_of([categories, self.seeds_digest, self.prompt_digest, templates, self.writing.phrases])
 
-    def next_wave(self, kept: Mapping[str, int], asked: int, waves: int) -> dict[str, int]:
+    def next_wave(
+        self, kept: Mapping[str, int], asked: int, waves: int, lacking: Mapping[str, float] | None = None
+    ) -> dict[str, int]:
         """How many samples to ask for next, by cell; see `planning.next_wave`."""
-        return next_wave(kept, asked, waves, list(self.categories), self.settings)
+        return next_wave(kept, asked, waves, list(self.categories), self.settings, lacking)
+
+    @property
+    def cells(self) -> dict[str, Cell]:
+        """Every cell of the plan by its name."""
+        return cells(list(self.categories), self.settings)
 
     def orders(self, wanted: Mapping[str, int], choices: int, seed: int) -> Iterator[Order]:
         """The calls that bring `wanted` samples by cell; see `planning.plan`."""

@@ -16,6 +16,7 @@ from ..text import words
 from .augment.settings import Augmentation
 from .documents import Passage
 from .example import Example
+from .following import followed
 from .quota import spread, top_up
 
 GROUP = 8  # samples in a row that share their examples, so that an engine reads them once
@@ -66,6 +67,9 @@ class Generation(Setting):
     retries: int = Field(2, ge=0, le=10, description="further calls where a reply holds no readable sample")
     budget: Budget = Field(Budget(), description="what the teacher may cost in a step of a round")
     augment: Augmentation | None = Field(None, description="vary seeds and kept samples too; unset: do not")
+    follow: float = Field(
+        0.0, ge=0, le=1, description="share of the samples that goes to what the last round was found to lack; 0: none"
+    )
 
 
 class Cell(NamedTuple):
@@ -119,18 +123,25 @@ def quotas(total: int, categories: Sequence[str], settings: Generation) -> dict[
 
 
 def next_wave(
-    kept: Mapping[str, int], asked: int, waves: int, categories: Sequence[str], settings: Generation
+    kept: Mapping[str, int],
+    asked: int,
+    waves: int,
+    categories: Sequence[str],
+    settings: Generation,
+    lacking: Mapping[str, float] | None = None,
 ) -> dict[str, int]:
     """What to ask for next, by cell: all of `samples` at once, or with `keep` what the quotas still lack.
 
     `kept` are the funnel's survivors by cell and `asked` the rows of the `waves` before. What is lacking is asked for
     by the share that was kept so far, at least a tenth. Empty when the quotas are met, `samples` are spent, nothing
-    came of the waves before, or there were too many of them.
+    came of the waves before, or there were too many of them. Cells that an earlier round was found to be `lacking` get
+    the share `follow` of the quotas, by their weights.
     """
     left = settings.samples - asked
+    wanted = quotas(settings.keep or settings.samples, categories, settings)
+    wanted, survivors = followed(wanted, lacking or {}, settings.follow), sum(kept.values())
     if settings.keep is None:
-        return quotas(settings.samples, categories, settings) if waves == 0 else {}
-    wanted, survivors = quotas(settings.keep, categories, settings), sum(kept.values())
+        return wanted if waves == 0 else {}
     if left <= 0 or waves >= WAVES or (waves and not survivors):
         return {}
     share = max(0.1, survivors / asked) if asked else 1.0

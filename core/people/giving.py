@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ..artifacts import ArtifactStore
 from ..errors import DataError
+from ..ledger.store import Ledger
 from ..loops import load_loop
 from ..pool.agreement import JudgeAgreement, PairAgreement, agreement_with_judge, pairwise_agreement
 from ..pool.annotators import Tool
@@ -40,7 +41,9 @@ def lay_decisions(
     ]  # fmt: skip
     given = [row for row in given if row.says_something]
     samples = desk.samples(store)
-    check_decisions(given, samples, path, load_loop(folder).present)
+    loop = load_loop(folder)
+    held_out = (text.text for text in Ledger(desk.folder.parents[2], loop.name).held_out())
+    check_decisions(given, samples, path, loop.present.also(held_out))
     if given or rest:
         desk.give(given, rest)
     asked = desk.asked()

@@ -9,6 +9,8 @@ from ..errors import DataError, LeakError
 from ..formats import LabelledText
 from ..generation.example import Example
 from ..labelled import distinct, require_known
+from ..ledger.corrections import remember
+from ..ledger.store import Ledger
 from ..loops import Loop, load_loop
 from ..pool.agreement import PairAgreement, pairwise_agreement
 from ..pool.annotators import DECISION, LABEL, answers_of, cells_of
@@ -43,6 +45,7 @@ class TookLabels(NamedTuple):
     counts: dict[str, int]
     agreement: list[PairAgreement]
     line: Line | None
+    ledger: str = ""  # what came into the loop's ledger, in words
 
 
 def is_queue(path: Path) -> bool:
@@ -77,9 +80,10 @@ def take_labels(pool: Pool, folder: Path, path: Path) -> TookLabels:
     labelled = [LabelledText(row.line, row.text, row.label) for row in rows if row.label is not None]
     require_known(labelled, loop.labels, path)
     counts = Counter({"not labelled": len(rows) - len(labelled)})
+    present = loop.present.also(text.text for text in Ledger(pool.home, pool.loop).held_out())
     made = []
     for text in distinct(labelled, path):
-        if loop.present.leaks(text.text):
+        if present.leaks(text.text):
             raise LeakError(f"{path}:{text.line}: this text is held out to measure on; remove the row")
         made.append(_sample(loop, text, path))
     fresh, excluded = _fresh(made, loop, view, counts)
@@ -88,7 +92,10 @@ def take_labels(pool: Pool, folder: Path, path: Path) -> TookLabels:
         file = pool.store.write_samples(fresh)
         added = (Added(digest=file.digest, rows=file.rows),)
     line = pool.review(Version(excluded=excluded, added=added), why=f"labels of {path.name}")
-    return TookLabels(dict(+counts), pairwise_agreement(row.votes for row in rows), line)
+    before = {view.entries[id].key for id in excluded}
+    corrected = [sample for sample in fresh if text_key(sample) in before]
+    told = remember(pool.home, loop, corrected, {}, why=f"a label of {path.name}")
+    return TookLabels(dict(+counts), pairwise_agreement(row.votes for row in rows), line, told)
 
 
 def _fresh(made: list[Sample], loop: Loop, view: View, counts: Counter[str]) -> tuple[list[Sample], dict[str, str]]:

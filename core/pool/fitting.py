@@ -42,6 +42,10 @@ class Present(NamedTuple):
                     fitted[place] = reason if reason in ("held_out", "near_held_out") else "said_already"
         return fitted
 
+    def also(self, held_out: Iterable[str]) -> "Present":
+        """The same with more texts that are held out."""
+        return self._replace(held_out=[*self.held_out, *held_out])
+
     def leaks(self, text: str) -> bool:
         """Whether `text` is a held-out one, but for case and spacing."""
         return normalised(text) in {normalised(held) for held in self.held_out}

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError
+from ..ledger.corrections import remember
+from ..ledger.store import Ledger
 from ..loops import load_loop
 from .agreement import JudgeAgreement, PairAgreement, agreement_with_judge, pairwise_agreement
 from .annotators import Tool
@@ -25,6 +27,7 @@ class Reviewed(NamedTuple):
     agreement: list[PairAgreement]
     line: Line | None
     judge: JudgeAgreement | None
+    ledger: str = ""  # what came into the loop's ledger, in words
 
 
 def write_review(
@@ -65,7 +68,8 @@ def take_in_rows(pool: Pool, folder: Path, decided: Sequence[Decided], path: Pat
     loop = load_loop(folder, excluded=view.excluded)
     entries = [view.entries[row.id] for row in decided if row.id in view.entries]
     samples = {sample.id: sample for sample in pool.samples(entries)}
-    outcome = settle(decided, path, view, samples, loop.present)
+    held_out = (text.text for text in Ledger(pool.home, pool.loop).held_out())
+    outcome = settle(decided, path, view, samples, loop.present.also(held_out))
     counts = {
         "accepted": len(outcome.accepted),
         "rejected": len(outcome.rejected) - len(outcome.corrected),
@@ -75,7 +79,10 @@ def take_in_rows(pool: Pool, folder: Path, decided: Sequence[Decided], path: Pat
     line = pool.review(_change(pool, outcome), why=path.name)
     words = {**dict.fromkeys(outcome.accepted, "accept"), **dict.fromkeys(outcome.rejected, "reject")}
     judged = agreement_with_judge((words.get(entry.id, ""), entry.scores) for entry in entries)
-    return Reviewed(counts, pairwise_agreement(row.votes for row in decided), line, judged)
+    reviewers = {row.id: ", ".join(filter(None, row.votes)) for row in decided}
+    by = {sample.id: reviewers.get(sample.parent_id or "", "") for sample in outcome.corrected}
+    told = remember(pool.home, loop, outcome.corrected, by, why=f"a correction of {path.name}")
+    return Reviewed(counts, pairwise_agreement(row.votes for row in decided), line, judged, told)
 
 
 def _change(pool: Pool, outcome: Outcome) -> Version:

@@ -36,6 +36,11 @@ class Pool:
         self._lock = home / "locks" / f"{loop}.pool.lock"  # no loop's name has a dot
         self._clock = clock
 
+    @property
+    def home(self) -> Path:
+        """The state folder that it lies in."""
+        return self.path.parents[2]
+
     # reading
 
     def lines(self) -> list[Line]:

@@ -1,7 +1,6 @@
 """MLflow behind one class: what is found again, what is made once, where the aliases point."""
 
 import json
-import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import OperationalError
-from wheelwork.blocks.tracking import CANDIDATE, CHAMPION, Tracking, explained, flattened
+from wheelwork.blocks.tracking import Tracking, explained, flattened
 from wheelwork.core.errors import DependencyError
 
 
@@ -160,87 +159,6 @@ def test_a_table_written_twice_is_one_table(tracking: Tracking, client: MlflowCl
 )
 def test_nested_settings_become_dotted_names(settings: dict[str, Any], flat: list[tuple[str, str]]) -> None:
     assert list(flattened(settings)) == flat
-
-
-# the registry
-
-
-def test_an_adapter_is_registered_once(tracking: Tracking, client: MlflowClient, adapter: Path) -> None:
-    run = tracking.open_run("0000-abc", {})
-    first = tracking.register(run, adapter, "one", {"base_digest": "b"})
-    assert tracking.register(tracking.open_run("0001-abc", {}), adapter, "one", {"base_digest": "b"}) == first
-    assert tracking.register(run, adapter, "two", {"base_digest": "b"}) != first
-    versions = {str(v.version): v for v in client.search_model_versions("name = 'tiny'")}
-    assert len(versions) == 2
-    assert versions[first].run_id == run
-    assert versions[first].tags == {"adapter_digest": "one", "base_digest": "b"}
-
-
-def test_an_alias_moves_and_stays_one(tracking: Tracking, client: MlflowClient, adapter: Path) -> None:
-    run = tracking.open_run("0000-abc", {})
-    one, two = (tracking.register(run, adapter, digest, {}) for digest in ("one", "two"))
-    for version in (one, two):
-        tracking.point(CANDIDATE, version)
-    tracking.point(CHAMPION, one)
-    assert str(client.get_model_version_by_alias("tiny", CANDIDATE).version) == two
-    assert client.get_model_version("tiny", two).aliases == [CANDIDATE]
-    assert client.get_model_version("tiny", one).aliases == [CHAMPION]
-
-
-def test_there_is_no_champion_before_the_first_promotion(tracking: Tracking, adapter: Path) -> None:
-    assert tracking.champion() is None  # no registered model yet
-    tracking.register(tracking.open_run("0000-abc", {}), adapter, "one", {})
-    assert tracking.champion() is None  # a version, but no alias
-
-
-def test_the_champion_is_the_registered_folder(tracking: Tracking, adapter: Path) -> None:
-    version = tracking.register(tracking.open_run("0000-abc", {}), adapter, "one", {})
-    shutil.rmtree(adapter)
-    tracking.point(CHAMPION, version)
-    champion = tracking.champion()
-    assert champion is not None
-    assert (champion.version, champion.digest) == (version, "one")
-    assert (champion.folder / "adapter_model.safetensors").read_bytes() == b"weights"
-
-
-def test_the_champion_before_is_the_one_that_was_replaced(tracking: Tracking, adapter: Path) -> None:
-    run = tracking.open_run("0000-abc", {})
-    one, two = (tracking.register(run, adapter, digest, {}) for digest in ("one", "two"))
-    tracking.tag_version(one, {"previous_champion": ""})
-    tracking.tag_version(two, {"previous_champion": one})
-    before = tracking.champion_before(two)
-    assert before is not None and (before.version, before.digest) == (one, "one")
-    assert tracking.champion_before(one) is None
-
-
-def test_the_champion_before_a_run_is_never_its_own(tracking: Tracking, adapter: Path) -> None:
-    first, second = tracking.open_run("0000-abc", {}), tracking.open_run("0001-abc", {})
-    assert tracking.champion_before_run(first) is None
-    one = tracking.register(first, adapter, "one", {"previous_champion": ""})
-    tracking.point(CHAMPION, one)
-    assert tracking.champion_before_run(first) is None
-    two = tracking.register(second, adapter, "two", {"previous_champion": one})
-    tracking.point(CHAMPION, two)
-    for run, version in ((first, two), (second, one)):
-        found = tracking.champion_before_run(run)
-        assert found is not None and found.version == version
-
-
-def test_what_is_known_of_an_adapter_is_found_by_alias_and_by_number(tracking: Tracking, adapter: Path) -> None:
-    assert tracking.release("champion") is None and tracking.release("1") is None  # nothing is registered yet
-    run = tracking.open_run("0000-abc", {})
-    one, two = (tracking.register(run, adapter, digest, {"base_digest": "b"}) for digest in ("one", "two"))
-    tracking.tag_version(one, {"verdict": "promoted"})
-    tracking.point(CANDIDATE, two)
-    tracking.log(run, params={"samples": 90})
-    assert tracking.release(CHAMPION) is None
-    found = tracking.release(one)
-    assert found is not None and found.report is None  # its round was killed before it wrote one
-    assert (found.adapter.digest, found.base, found.verdict, found.asked) == ("one", "b", "promoted", "90")
-    tracking.log_text(run, "{}", "report.json")
-    candidate = tracking.release(CANDIDATE)
-    assert candidate is not None and (candidate.adapter.version, candidate.report) == (two, "{}")
-    assert tracking.release("99") is None and tracking.release("newest") is None
 
 
 # when MLflow does not do as asked

@@ -172,3 +172,60 @@ def test_a_round_that_did_not_train_says_so_and_has_no_figures_of_a_training() -
     assert "Nothing was trained." in text and "loss.svg" not in text
     assert "Nothing was measured, so that no look at the target was spent." in text
     assert "Nothing was trained." in printed(report) and "no improvement was expected" in printed(report)
+
+
+def test_which_items_flipped_is_one_line_a_suite_and_a_link_on_the_page() -> None:
+    assert "fixed" not in printed(REPORT)
+    flips = {"against": "champion", "fixed": {"n": 12, "ids": ["a"]}, "broken": {"n": 3, "ids": ["b"]}}
+    report = REPORT.model_copy(update={"suites": {"holdout": SUITE | {"flips": flips, "min_detectable": 0.0612}}})
+    assert "holdout: 12 fixed, 3 broken against the champion." in printed(report)
+    page = as_markdown(report)
+    assert "| 1.4e-80 | pass | 0.061 | 12 | 3 |" in page
+    link = "[Which](http://127.0.0.1:5000/artifacts/flips/holdout.json)"
+    assert f"- holdout: 12 fixed, 3 broken against the champion. {link}\n" in page
+    assert "[All suites in one picture](http://127.0.0.1:5000/artifacts/benchmark.svg)" in page
+
+
+def test_what_else_the_gate_saw_is_told() -> None:
+    note = "holdout: slice `move`: 0.50 against 0.80, may be chance"
+    report = REPORT.model_copy(update={"gate": REPORT.gate | {"notes": [note]}})
+    assert note in printed(report) and f"- {note}\n" in as_markdown(report)
+
+
+def test_why_items_fail_is_told_in_few_lines_and_whole_on_the_page() -> None:
+    assert "Fails" not in printed(REPORT) and "Where it fails" not in as_markdown(REPORT)
+    row = {
+        "suite": "holdout",
+        "along": "confusion",
+        "group": "speed → billing",
+        "failing": 9,
+        "items": 9,
+        "p": None,
+        "cause": "missing_coverage",
+        "evidence": "1 of 61 training samples are `speed`",
+        "remedy": "write about 36 more samples of `speed`",
+    }
+    suites = {"holdout": {"scored": 312, "failing": 11, "other": 2, "notes": []}}
+    told = {"suites": suites, "groups": [row], "followed": None}
+    report = REPORT.model_copy(update={"attribution": told})
+    text = printed(report, width=120)
+    assert "Fails 11 of 312 items of holdout (2 in no group):" in text
+    assert "- 9× speed → billing: missing coverage; write about 36 more samples of `speed`" in text
+    page = as_markdown(report)
+    assert "## Where it fails, and why" in page and "1 of 61 training samples are `speed`" in page
+
+
+def test_a_round_that_was_promoted_before_says_what_became_of_it() -> None:
+    told = {"status": "already", "note": "version 3 was rolled back"}
+    report = REPORT.model_copy(update={"registry": told})
+    for text in (as_markdown(report), printed(report)):
+        assert "Version 3 was rolled back." in text and "new champion" not in text
+    late = REPORT.model_copy(update={"registry": {"status": "refused", "note": "x"}, "verdict": "inconclusive"})
+    assert "The champion stays: the evidence does not decide." in as_markdown(late)
+
+
+def test_a_champion_that_was_measured_with_other_parts_is_told() -> None:
+    report = REPORT.model_copy(update={"registry": {"status": "stays", "changed": ["the engine (1 then, 2 now)"]}})
+    for text in (as_markdown(report), " ".join(printed(report).split())):
+        assert "The champion was measured anew, as it is served now: the engine (1 then, 2 now)." in text
+    assert "measured anew" not in as_markdown(REPORT)

@@ -22,7 +22,7 @@ from wheelwork.core.pool.store import Pool
 from wheelwork.core.samples import read_parquet
 from wheelwork.tests.e2e.command import Command, Ran, tiny_loop, until
 
-STEPS = ["generate", "filter", "check", "rehearse", "train", "benchmark"]
+STEPS = ["generate", "filter", "check", "rehearse", "embed", "leaks", "train", "benchmark", "attribute"]
 SAMPLES, REHEARSED = 90, 6
 CONTRACT = {
     "loop", "round", "seed", "verdict", "reasons", "funnel", "train", "suites", "timings", "cache", "adapter", "mlflow",
@@ -305,6 +305,11 @@ def test_the_run_has_samples_and_answers_as_tables(undisturbed: Undisturbed, rep
     assert {reason: reasons.count(reason) for reason in reasons} == report["funnel"]["dropped"]
     assert len(answers["data"]) == 48
     assert (folder / "report.json").is_file() and (folder / "report.md").is_file() and (folder / "loss.svg").is_file()
+    for name in ("benchmark.svg", "suites.json", "flips/holdout.json", "slices/holdout.json", "attribution.json"):
+        assert (folder / name).is_file(), name
+    assert report["attribution"]["suites"]["holdout"]["scored"] == 48
+    flips = report["suites"]["holdout"]["flips"]
+    assert flips["against"] == "base" and flips["fixed"]["n"] == report["suites"]["holdout"]["wins"]
 
 
 def test_the_registry_has_each_adapter_once_with_where_it_comes_from(undisturbed: Undisturbed) -> None:
@@ -417,7 +422,7 @@ def test_a_killed_round_ends_with_the_same_samples_and_adapter(
 
 
 def test_a_killed_round_takes_up_the_steps_that_had_ended(disturbed: Disturbed) -> None:
-    assert disturbed.report["cache"] == dict.fromkeys(STEPS, "hit") | {"benchmark": "miss"}
+    assert disturbed.report["cache"] == dict.fromkeys(STEPS, "hit") | {"benchmark": "miss", "attribute": "miss"}
 
 
 def test_a_killed_round_is_one_run_in_mlflow(disturbed: Disturbed) -> None:
