@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-ledger bench-gate bench-registry clean lock
+.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-suites bench-ledger bench-gate bench-registry clean lock
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
@@ -38,7 +38,7 @@ check: $(READY)  ## format, lint, types of core, layers
 up: $(READY)     ## Prefect, MLflow, a worker and the deployments, until Ctrl-C
 	@$(BIN)/wheelwork up
 
-bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-funnel bench-focus bench-forgetting bench-ledger bench-gate bench-registry  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
+bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-suites bench-funnel bench-focus bench-forgetting bench-ledger bench-gate bench-registry  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
 
 bench-generation: $(READY)  ## calls a second, memory, planning; the embedded engine beside itself without us; the peers
 	$(BIN)/python -m wheelwork.benchmarks.generation
@@ -67,6 +67,9 @@ bench-round: $(READY)  ## the demo's round from nothing, its repeat, and the nex
 bench-training: $(READY)  ## beside transformers' Trainer and TRL: sample tokens a second, memory, the distance to the limit; whether adapters are as good
 	$(BIN)/python -m wheelwork.benchmarks.training
 	$(BIN)/python -m wheelwork.benchmarks.training_accuracy
+
+bench-suites: $(READY)  ## items a second of a benchmark through the engine, beside lm-eval's hf backend on the same prompts
+	$(BIN)/python -m wheelwork.benchmarks.suites
 
 bench-funnel: $(READY)  ## does filtering help: the base trained on seeds, on raw and on filtered samples; an hour, goes on where it was
 	$(BIN)/python -m wheelwork.benchmarks.funnel

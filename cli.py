@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .cli_adapters import adapters_app, distill
+from .cli_benchmark import benchmark
 from .cli_calibrate import calibrate
 from .cli_export import export
 from .cli_filter import filter_
@@ -80,6 +81,7 @@ app.command()(gate)
 app.command()(merge)
 app.command()(export)
 app.command()(distill)
+app.command()(benchmark)
 app.command()(history)
 app.command()(rollback)
 
@@ -100,7 +102,8 @@ def check(loop: LoopFolder) -> None:
         documents = {passage.document for passage in read.material.passages.values()}
         table.add_row("passages", str(len(read.material.passages)), f"of {len(documents)} documents")
     for name, suite in read.suites.items():
-        table.add_row(name, str(len(suite.items)), f"{suite.settings.role}, scored by {suite.settings.scorer.kind}")
+        by = suite.settings.scorer.kind + (" by the training stack" if suite.measured_by == "training stack" else "")
+        table.add_row(name, str(len(suite.items)), f"{suite.settings.role}, scored by {by}")
     for judge in read.settings.funnel.asking:
         table.add_row(judge.kind, str(len(read.settings.teachers(judge.role))), f"teachers, as {judge.role}")
     if (review := read.settings.review).mode != "off":

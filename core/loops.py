@@ -104,11 +104,14 @@ class LoopSettings(Setting):
 
     @model_validator(mode="after")
     def _somebody_reviews(self) -> "LoopSettings":
-        for judge in self.funnel.asking:
-            if not self.teachers(judge.role):
+        asking = [(f"`funnel.filters` has `{judge.kind}`", judge.role) for judge in self.funnel.asking]
+        for name, suite in self.suites.items():
+            if role := getattr(suite.scorer, "role", None):
+                asking.append((f"`suites.{name}.scorer` is `{suite.scorer.kind}`", role))
+        for what, role in asking:
+            if not self.teachers(role):
                 raise ValueError(
-                    f"`funnel.filters` has `{judge.kind}`, and no teacher has the role `{judge.role}`; "
-                    f"give one of `teacher` these roles: [{judge.role}]"
+                    f"{what}, and no teacher has the role `{role}`; give one of `teacher` these roles: [{role}]"
                 )
         return self
 
@@ -176,7 +179,8 @@ class Loop:
             config=folder / CONFIG,
             excluded=excluded,
         )
-        names = [judge.template for judge in settings.funnel.asking if judge.template]
+        asking = (*settings.funnel.asking, *(suite.scorer for suite in settings.suites.values()))
+        names = [template for one in asking if (template := getattr(one, "template", None))]
         self.review_templates: dict[str, Template] = {
             name: load_template(REVIEW, name, settings.language, folder / "prompts") for name in names
         }

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from .artifacts import Artifact
+from .evaluation.breakdown import Breakdown
 from .evaluation.gate import Decision, SuiteFigures
 from .evaluation.holdouts.leaks import Looked
 from .ledger.told import LedgerAt, LedgerTold
@@ -132,6 +133,9 @@ class SuiteAnswers(Setting):
     tables: dict[str, Artifact]  # model → JSON table for people
     means: dict[str, float | None]
     n: int
+    breakdowns: dict[str, Breakdown] = Field({})  # model → by label, slice, difficulty; confusion; calibration
+    notes: tuple[str, ...] = ()  # what people should know of the scores
+    measured_by: str = "serving engine"  # or the training stack, for log-likelihoods
     digest: str = ""  # of the suite that was answered
 
 
@@ -142,6 +146,7 @@ class Results(Setting):
     calls: int
     reused: int
     seconds: float
+    reviewed: Reviewed = Reviewed()  # what judges of replies did and cost
 
 
 class Attributed(Setting):

@@ -1,29 +1,30 @@
 """Ask base, champion and candidate every question of every suite, through the engine that serves."""
 
-import asyncio
-import time
 from collections.abc import Mapping
-from contextlib import aclosing, closing
 from pathlib import Path
+from typing import Any
 
 from prefect import task
 
+from ..blocks.teacher import resolve_block
 from ..core.artifacts import Artifact, ArtifactStore
-from ..core.chat.cache import CachedChat, ReplyCache
-from ..core.engines.base import Adapter, Engine
-from ..core.evaluation.benchmark import Answered, answer_suite
+from ..core.engines.base import Adapter
+from ..core.evaluation.benchmark import Answered
+from ..core.evaluation.breakdown import breakdown
+from ..core.evaluation.measuring import BASE, CANDIDATE, CHAMPION, Contest, measure
+from ..core.evaluation.opening import scoring_identity
 from ..core.evaluation.suites import Suite
 from ..core.loops import Loop, load_loop
 from ..core.models.store import ModelStore
 from ..core.rounds import Champion, Results, Site, SuiteAnswers
 from .ledger import suites_of
-from .progress import Advance, progress
+from .progress import progress
 from .steps import RETRIED, cached
 
-BASE, CHAMPION, CANDIDATE = "base", "champion", "candidate"
+__all__ = ["BASE", "CANDIDATE", "CHAMPION", "answer_suites", "scored_by"]
 
 
-@task(**cached("benchmark", version=2), **RETRIED)
+@task(**cached("benchmark", version=3), **RETRIED)
 def answer_suites(
     site: Site,
     candidate: Artifact,
@@ -31,49 +32,31 @@ def answer_suites(
     suites: dict[str, str],
     prompts: str,
     engine: str,
+    scoring: dict[str, Any],
     ledger: Artifact | None = None,
 ) -> Results:
-    """Greedy answers of each model to each suite and to the ledger, scored; `engine` is that of base and engine."""
+    """Answers of each model to each suite and to the ledger, scored; `engine` is the fingerprint of base and engine.
+
+    `scoring` names the models, teachers and templates that scorers ask.
+    """
     loop, store = load_loop(site.loop), ArtifactStore(site.artifacts)
     loop.suites |= suites_of(site, loop.name, ledger)
-    model = ModelStore().get(loop.model_ref(loop.settings.model))
-    adapters = {CANDIDATE: Adapter.at(store.fetch_folder(candidate))}
-    if champion is not None:
-        adapters[CHAMPION] = Adapter.at(Path(champion.folder))
-    models = [BASE, *([CHAMPION] if champion else []), CANDIDATE]
-    questions = len(models) * sum(len(suite.items) for suite in loop.suites.values())
-    started = time.perf_counter()
-    with (
-        closing(ReplyCache(site.cache / "replies.db")) as cache,
-        loop.engine_for(model).start(model, adapters, site.cache / "adapters") as serving,
-        progress("benchmark", questions) as advance,
-    ):
-        answered, calls, reused = asyncio.run(_answer_all(serving, models, loop, cache, advance))
+    adapters = {CHAMPION: Adapter.at(Path(champion.folder))} if champion is not None else {}
+    adapters[CANDIDATE] = Adapter.at(store.fetch_folder(candidate))
+    base = ModelStore().get(loop.model_ref(loop.settings.model))
+    measured = measure(Contest(loop, base, adapters, loop.suites), site.cache, resolve_block, progress)
     return Results(
-        suites={name: _stored(store, loop.suites[name], by_model) for name, by_model in answered.items()},
-        calls=calls,
-        reused=reused,
-        seconds=time.perf_counter() - started,
+        suites={name: _stored(store, loop.suites[name], by_model) for name, by_model in measured.answered.items()},
+        calls=measured.calls,
+        reused=measured.reused,
+        seconds=measured.seconds,
+        reviewed=measured.reviewed,
     )
 
 
-async def _answer_all(
-    engine: Engine, models: list[str], loop: Loop, cache: ReplyCache, advance: Advance
-) -> tuple[dict[str, dict[str, Answered]], int, int]:
-    """Answers by suite and model. One model after the other: switching adapters empties the engine's prompt cache."""
-    answered: dict[str, dict[str, Answered]] = {name: {} for name in loop.suites}
-    done, calls, reused = 0, 0, 0
-    for model in models:
-        chat = CachedChat(engine.chat(None if model == BASE else model), cache)
-        async with aclosing(chat):
-            for name, suite in loop.suites.items():
-                before = done
-                answered[name][model] = await answer_suite(
-                    chat, suite, loop.render, lambda count, before=before: advance(before + count)
-                )
-                done = before + len(suite.items)
-        calls, reused = calls + chat.calls, reused + chat.hits
-    return answered, calls, reused
+def scored_by(loop: Loop) -> dict[str, Any]:
+    """Names what the scores of the loop's suites depend on; raises for what is not there."""
+    return scoring_identity(loop, resolve_block)
 
 
 def _stored(store: ArtifactStore, suite: Suite, by_model: Mapping[str, Answered]) -> SuiteAnswers:
@@ -82,5 +65,8 @@ def _stored(store: ArtifactStore, suite: Suite, by_model: Mapping[str, Answered]
         tables={model: store.write_json(answers.table(suite)) for model, answers in by_model.items()},
         means={model: answers.mean for model, answers in by_model.items()},
         n=len(suite.items),
+        breakdowns={model: breakdown(suite, answers) for model, answers in by_model.items()},
+        notes=tuple(dict.fromkeys(note for answers in by_model.values() for note in answers.notes)),
+        measured_by=suite.measured_by,
         digest=suite.digest,
     )

@@ -34,6 +34,7 @@ from ..core.training.control.picture import draw as draw_training
 from ..core.training.control.worth import Expectation
 from .live import LOSS, VALIDATION
 from .promote import promote
+from .shown_suites import log_suites, suite_metrics
 from .sift import REMARKS
 from .steps import RETRIED, recorded
 
@@ -84,7 +85,8 @@ def record_round(
             for suite, answers in results.suites.items()
             for model, mean in answers.means.items()
             if mean is not None
-        },
+        }
+        | suite_metrics(results),
         curve={LOSS: dict(enumerate(training.losses, start=1)), VALIDATION: dict(training.validation)}
         if training is not None
         else None,
@@ -109,9 +111,7 @@ def record_round(
             for sample in store.samples(artifact)
         ]
         tracking.log_table(round_.run_id, rows, _columns(rows, "label", "text", "reason"), f"samples/{name}.json")
-    for suite, answers in results.suites.items():
-        rows = store.read_json(answers.tables["candidate"])
-        tracking.log_table(round_.run_id, rows, _columns(rows), f"answers/{suite}.json")
+    log_suites(tracking, round_.run_id, results, store)
     writing = loop.writing()
     for template in (*writing.templates.values(), writing.answer, *loop.review_templates.values()):
         register_prompt(round_.loop, template, round_.run_id)

@@ -39,7 +39,7 @@ from ..core.rounds import (
 from ..core.training.control.worth import Expectation
 from ..core.training.keeping.former import refuse_misfit, uses_champion
 from .attribute import Lacking, attributed, follows, record_attribution
-from .benchmark import answer_suites
+from .benchmark import answer_suites, scored_by
 from .champions import Champions
 from .check import check_batch
 from .compare import show_comparison
@@ -74,6 +74,7 @@ class Turn:
         self._waves: list[Generated] = []
         self._review = reviewers_identity(loop)
         self._scoring = scoring_identity(loop)
+        self._scored_by = scored_by(loop)
         self._calibration = calibration_of(loop, site.home)
         self._reviewed = Reviewed()
         self._suites = {name: suite.digest for name, suite in loop.suites.items()}
@@ -227,6 +228,7 @@ class Turn:
             suites=self._suites,
             prompts=self._loop.material.prompt_digest,
             engine=self._engine,
+            scoring=self._scored_by,
             ledger=self.round.ledger.items,
         )
 

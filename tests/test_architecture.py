@@ -28,6 +28,7 @@ LAYERS = (
     "cli_review",
     "cli_export",
     "cli_adapters",
+    "cli_benchmark",
     "cli_registry",
     "cli",
     "__main__",

@@ -143,13 +143,7 @@ class TransformersEngine:
         return ids
 
     def _switch(self, adapter: str | None) -> None:
-        if not self._adapters:
-            return
-        if adapter is None:
-            self._network.base_model.disable_adapter_layers()
-        else:
-            self._network.base_model.enable_adapter_layers()
-            self._network.set_adapter(slot(list(self._adapters).index(adapter)))
+        switch(self._network, list(self._adapters), adapter)
 
 
 class _TransformersChat:
@@ -212,6 +206,7 @@ def _end_tokens(tokenizer: Any, network: Any) -> list[int]:
 
 def with_adapters(network: Any, adapters: Sequence[Adapter]) -> Any:
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     for number, adapter in enumerate(adapters):
         folder, name = str(adapter.folder), slot(number)
@@ -219,12 +214,23 @@ def with_adapters(network: Any, adapters: Sequence[Adapter]) -> Any:
             if number == 0:
                 network = PeftModel.from_pretrained(network, folder, adapter_name=name)
             loaded = network.load_adapter(folder, adapter_name=name)
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(f"{folder}: this adapter does not fit the model ({reason[:160]})") from error
         if stray := [*loaded.missing_keys, *loaded.unexpected_keys]:
             raise ModelError(f"{folder}: this adapter does not fit the model (`{stray[0]}`); it belongs to another one")
     return network
+
+
+def switch(network: Any, adapters: Sequence[str], adapter: str | None) -> None:
+    """Let `network`, which was loaded with these adapters in this order, answer as one of them; None is the base."""
+    if not adapters:
+        return
+    if adapter is None:
+        network.base_model.disable_adapter_layers()
+    else:
+        network.base_model.enable_adapter_layers()
+        network.set_adapter(slot(adapters.index(adapter)))
 
 
 def slot(number: int) -> str:

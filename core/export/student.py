@@ -193,7 +193,7 @@ def _scores(
     """Target suites, answered by teacher, student as it was, and student as it is now."""
     from ..engines.base import Adapter
 
-    suites = [suite for suite in loop.suites.values() if suite.settings.role == "target"]
+    suites = [suite for suite in loop.suites.values() if suite.settings.role == "target" and suite.plain]
     engine = engine_serving(loop, student)
     models = (
         teacher,

@@ -32,7 +32,7 @@ SAME = 0.9  # cosine of texts that say the same
 IMBALANCE = 10.0
 CLEAR_GAIN, LARGE_GAIN = 0.15, 0.3
 DISCORDANCE = 0.2  # share of items that two models of a loop differ on, assumed before any was measured
-RIGHT_ANSWERS = {"exact_label", "exact_match", "matches", "answer_f1", "keywords", "multiple_choice", "tests"}
+RIGHT_ANSWERS = {"exact_label", "answer_em", "matches", "answer_f1", "keywords", "multiple_choice", "code_tests"}
 NO_ANSWERS = {"perplexity"}
 
 

@@ -1,6 +1,6 @@
 """Starting the teachers of a loop that judge and verify; one of several roles is started once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,10 +56,12 @@ class Opened:
 
 def reviewers_of(loop: "Loop", resolve: Resolve) -> dict[Role, Teachers]:
     """The teachers that the filters of a loop ask, by role."""
-    return {
-        role: Teachers(loop.settings.teachers(role), loop.embedded, loop.engine_for, resolve)
-        for role in loop.settings.funnel.roles
-    }
+    return teachers_by_role(loop, loop.settings.funnel.roles, resolve)
+
+
+def teachers_by_role(loop: "Loop", roles: Iterable[Role], resolve: Resolve) -> dict[Role, Teachers]:
+    """The teachers of a loop that have these roles."""
+    return {role: Teachers(loop.settings.teachers(role), loop.embedded, loop.engine_for, resolve) for role in roles}
 
 
 def open_review(loop: "Loop", resolve: Resolve, cache: Path, stack: ExitStack, showing: Progress) -> Opened:
@@ -67,9 +69,22 @@ def open_review(loop: "Loop", resolve: Resolve, cache: Path, stack: ExitStack, s
 
     Raises TeacherError or ConfigError naming the teacher before any row is judged.
     """
-    by_role = reviewers_of(loop, resolve)
-    if not by_role:
-        return Opened(None)
+    writers = Teachers(loop.settings.teachers("writer"), loop.embedded, loop.engine_for, resolve)
+    roles = loop.settings.funnel.roles
+    return open_roles(loop, roles, writers.names, resolve, cache, stack, showing) if roles else Opened(None)
+
+
+def open_roles(
+    loop: "Loop",
+    roles: Iterable[Role],
+    judged: Callable[[], Sequence[str]],
+    resolve: Resolve,
+    cache: Path,
+    stack: ExitStack,
+    showing: Progress,
+) -> Opened:
+    """Start the teachers of `loop` that have these roles, on the funnel's budget; `judged` names whom they judge."""
+    by_role = teachers_by_role(loop, roles, resolve)
     everybody = list(dict.fromkeys(one for teachers in by_role.values() for one in teachers.settings))
     who = Teachers(everybody, loop.embedded, loop.engine_for, resolve)
     opened = tuple(who.open_each(cache, loop.settings.funnel.budget, stack))
@@ -77,11 +92,10 @@ def open_review(loop: "Loop", resolve: Resolve, cache: Path, stack: ExitStack, s
         settings: Reviewer(name, teaching.chat)
         for settings, name, teaching in zip(everybody, who.names(), opened, strict=True)
     }
-    writers = Teachers(loop.settings.teachers("writer"), loop.embedded, loop.engine_for, resolve)
     review = Review(
         {role: [known[one] for one in teachers.settings] for role, teachers in by_role.items()},
         passages={name: passage.text for name, passage in loop.material.passages.items()},
-        writers=writers.names(),
+        writers=judged(),
         language=loop.settings.language,
         overrides=loop.folder / "prompts",
         showing=lambda what, total: showing(what, total, lambda: opened[0].cost),

@@ -78,9 +78,9 @@ class Verifier(Setting):
             if one.terms and self.invented == "drop":
                 reasons[row] = "invented_term"
         rows = [row for row in checked if reasons[row] is None]
-        for row, answers in zip(rows, self._ask(review, [checked[row] for row in rows]), strict=True):
+        for row, answers in zip(rows, self.ask(review, [checked[row] for row in rows]), strict=True):
             tally.add(answers)
-            shares = [self._share(claims, checked[row]) for claims in answers if not isinstance(claims, Unanswered)]
+            shares = [self.share(claims, checked[row]) for claims in answers if not isinstance(claims, Unanswered)]
             supported[row] = fmean(shares) if quorum(answers) else None
             reasons[row] = self._reason(answers, shares)
             review.remarks[batch[row].id] += self._remarks(answers, checked[row])
@@ -96,12 +96,12 @@ class Verifier(Setting):
             notes=(*tally.notes(self.kind, self.unscored), *family_notes(review, self.role, self.kind)),
         )
 
-    def _ask(self, review: Review, checked: Sequence[Checked]) -> list[tuple[Claims | Unanswered, ...]]:
+    def ask(self, review: Review, checked: Sequence[Checked]) -> list[tuple[Claims | Unanswered, ...]]:
         template = review.template(self.template)
         requests = [question(template, vars(one), self.max_tokens) for one in checked]
         return list(zip(*review.ask(self.role, requests, read_claims, self.retries), strict=True))
 
-    def _share(self, claims: Claims, checked: Checked) -> float:
+    def share(self, claims: Claims, checked: Checked) -> float:
         return fmean(self._stands(claim, checked) for claim in claims)
 
     def _stands(self, claim: Claim, checked: Checked) -> bool:

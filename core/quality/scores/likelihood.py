@@ -18,11 +18,15 @@ Heard = Callable[[int], object]
 
 
 class Surprise(NamedTuple):
-    """What a model makes of one text: nats over `tokens` tokens of it; `cut` where there was more to read."""
+    """What a model makes of one text: nats over `tokens` tokens of it; `cut` where there was more to read.
+
+    `greedy`: each of them is the one that the model would have written.
+    """
 
     nats: float
     tokens: int
     cut: bool
+    greedy: bool = False
 
 
 class Likelihood:
@@ -31,7 +35,7 @@ class Likelihood:
     def __init__(self, network: Any, tokenizer: Any, remark: str = "") -> None:
         self._network = network
         self._tokenizer = tokenizer
-        self._positions = int(getattr(network.config, "max_position_embeddings", None) or 1 << 30)
+        self.positions = int(getattr(network.config, "max_position_embeddings", None) or 1 << 30)
         self._packs: bool | None = None
         self.remark = remark
 
@@ -66,6 +70,37 @@ class Likelihood:
 
         return self._measured([Encoded(*self._begun(self._ids(text))) for text in texts], longest, heard)
 
+    def of_tokens(
+        self, pairs: Sequence[tuple[list[int], list[int]]], longest: int, heard: Heard
+    ) -> list[Surprise | str]:
+        """Tokens that follow others, as they are given; else as `of_completions`."""
+        from ...training.packing import Encoded
+
+        return self._measured([Encoded(before, after) for before, after in pairs], longest, heard)
+
+    def tokens(self, text: str, special: bool | None) -> list[int]:
+        """`text` in tokens, with those that begin or end one if `special`, or if the tokenizer has it so (None)."""
+        mark = self._tokenizer.bos_token
+        if special is None and mark and text.startswith(mark):
+            special = False
+        options = {} if special is None else {"add_special_tokens": special}
+        ids: list[int] = self._tokenizer(text, verbose=False, **options)["input_ids"]
+        return ids
+
+    @property
+    def beginning(self) -> int:
+        """The token that a text begins after: the mark of beginnings, or where there is none that of ends."""
+        mark = self._tokenizer.bos_token_id
+        return int(self._tokenizer.eos_token_id if mark is None else mark)
+
+    def templated(self, turns: list[dict[str, str]], asks: bool) -> str:
+        """A conversation in the model's chat template; `asks` for an answer, or goes on from the last turn."""
+        return str(
+            self._tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=asks, continue_final_message=not asks
+            )
+        )
+
     def _answered(self, sample: Sample) -> "Encoded | str":
         from ...training.packing import Encoded, turn_tokens
 
@@ -92,7 +127,7 @@ class Likelihood:
     def _measured(self, rows: "Sequence[Encoded | str]", longest: int, heard: Heard) -> list[Surprise | str]:
         from ...training.packing import Encoded
 
-        longest = min(longest, self._positions)
+        longest = min(longest, self.positions)
         found: list[Surprise | str] = []
         fit: dict[int, Encoded] = {}
         for at, one in enumerate(rows):
@@ -106,10 +141,10 @@ class Likelihood:
                     fit[at] = Encoded(one.prompt, one.completion[: longest - len(one.prompt)])
         done = 0
         for places in self._in_rows(fit):
-            for at, nats in zip(places, self._nats([fit[at] for at in places]), strict=True):
+            for at, (nats, greedy) in zip(places, self._nats([fit[at] for at in places]), strict=True):
                 tokens = len(fit[at].completion)
                 cut = len(fit[at]) < len(rows[at])
-                found[at] = Surprise(nats, tokens, cut) if math.isfinite(nats) else "not_finite"
+                found[at] = Surprise(nats, tokens, cut, greedy) if math.isfinite(nats) else "not_finite"
             heard(done := done + len(places))
         return found
 
@@ -122,8 +157,11 @@ class Likelihood:
             self._packs = packing_holds(self._network, max(len(one) for one in rows.values()))
         return in_rows({at: [one] for at, one in rows.items()}) if self._packs else ([at] for at in rows)
 
-    def _nats(self, rows: Sequence["Encoded"]) -> list[float]:
-        """Nats of the completion of each of `rows`, which are kin beside kin; logits are of completions only."""
+    def _nats(self, rows: Sequence["Encoded"]) -> list[tuple[float, bool]]:
+        """Nats of the completion of each of `rows`, which are kin beside kin, and whether it is the greedy one.
+
+        Logits are of completions only.
+        """
         import torch
         from torch.nn.functional import cross_entropy
 
@@ -134,5 +172,7 @@ class Likelihood:
         with torch.inference_mode():
             logits = completion_logits(self._network, row).float()
             losses = cross_entropy(logits, row["targets"], reduction="none").double().cpu()
-        parts = torch.split(losses, [len(one.completion) for one in rows])
-        return [float(part.sum()) for part in parts]
+            greedy = (logits.argmax(dim=-1) == row["targets"]).cpu()
+        sizes = [len(one.completion) for one in rows]
+        parts = zip(torch.split(losses, sizes), torch.split(greedy, sizes), strict=True)
+        return [(float(nats.sum()), bool(same.all())) for nats, same in parts]

@@ -132,7 +132,7 @@ def test_answers_and_pattern_are_alternatives() -> None:
 def test_an_item_without_what_the_scorer_needs_is_named() -> None:
     with pytest.raises(DataError, match="`a` has no `label`"):
         ExactLabel()("x", answered("x"))
-    with pytest.raises(DataError, match="`a` has neither `answers` nor a `pattern`"):
+    with pytest.raises(DataError, match="`a` has neither `answers` nor `pattern`"):
         Matches()("x", labelled("x"))
 
 
