@@ -1,6 +1,6 @@
 """Items a second: a suite answered through our engine, beside lm-eval's `hf` backend on the same prompts and weights.
 
-    python -m wheelwork.benchmarks.suites                items a second, scores, whether replies agree
+    python -m wheelwork.benchmarks.suites                items a second, scores, whether replies agree; 96 items
     python -m wheelwork.benchmarks.suites --quick        a few items once: whether it runs
     python -m wheelwork.benchmarks.suites --adapter DIR  the same with a LoRA adapter on the base
 
@@ -66,9 +66,10 @@ class Run(NamedTuple):
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--quick", action="store_true", help="whether it runs: twelve items, once")
+    options.add_argument("--items", type=int, default=96, help="items of the holdout, spread over it")
     options.add_argument("--adapter", type=Path, metavar="DIR", help="a LoRA adapter that answers; unset: the base")
     chosen = options.parse_args()
-    items, repeats = (12, 1) if chosen.quick else (None, REPEATS)
+    items, repeats = (12, 1) if chosen.quick else (chosen.items, REPEATS)
     loop = load_loop(find_loop("home_broadband"))
     base = ModelStore().get(loop.model_ref(loop.settings.model))
     try:
@@ -81,7 +82,7 @@ def main() -> None:
     publish("suites-quick" if chosen.quick else "suites", found)
 
 
-def cases(loop: Loop, base: ModelFiles, items: int | None) -> list[Case]:
+def cases(loop: Loop, base: ModelFiles, items: int) -> list[Case]:
     """The demo's holdout, and the same under a long prompt."""
     suite = few(loop.suites["holdout"], items)
     return [Case("demo", suite, loop.render), Case("long prompt", suite, with_examples(loop, tokenizer_of(base)))]
