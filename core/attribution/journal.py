@@ -5,18 +5,17 @@
 So a round that is given again reads what it read at first, though its own attribution is there by now.
 """
 
-import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ..artifacts import ArtifactStore
-from ..errors import DataError
+from ..lines import add_lines, read_lines
 from ..settings import Setting
-from ..workspace import explaining_disk_errors, locked
+from ..workspace import locked
 from .findings import Attribution
 
 PATIENCE = 60.0  # seconds that a line waits for another to be written
@@ -46,16 +45,7 @@ class Journal:
 
         Raises DataError for a line that is none.
         """
-        if not self.path.exists():
-            return []
-        *whole, _ = self.path.read_bytes().split(b"\n")
-        found = []
-        for number, line in enumerate(whole, 1):
-            try:
-                found.append(Entry.model_validate_json(line))
-            except ValidationError:
-                raise DataError(f"{self.path}:{number}: this line is damaged; remove it, or put back a copy") from None
-        return found
+        return read_lines(self.path, Entry, "the attributions")
 
     def read_by(self, round_id: str) -> str | None:
         """What a round follows: what it did when it ended before, else what the last other round found."""
@@ -77,11 +67,4 @@ class Journal:
             same = {"round", "attribution", "followed"}
             if any(one.model_dump(include=same) == entry.model_dump(include=same) for one in self.entries()):
                 return
-            with explaining_disk_errors(self.path.parent):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with self.path.open("ab+") as stream:
-                    stream.seek(0)
-                    stream.truncate(stream.read().rfind(b"\n") + 1)  # what a kill cut short
-                    stream.write(entry.model_dump_json().encode() + b"\n")
-                    stream.flush()
-                    os.fsync(stream.fileno())
+            add_lines(self.path, [entry])

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataError
+from ..lines import add_lines, read_lines
 from ..quality.known import Text
 from ..workspace import locked
 from .entries import Entry, Held, held_out_of
-from .log import Line, append_to, read_log
+from .log import Line
 
 PATIENCE = 60.0  # seconds that a change waits for another to end
 SHORTEST = 4  # characters that may stand for an id
@@ -55,7 +56,7 @@ class Ledger:
 
     def lines(self) -> tuple[Line, ...]:
         """The history, oldest first. Raises DataError for a damaged line."""
-        return read_log(self.path).lines
+        return tuple(read_lines(self.path, Line, "the ledger"))
 
     def held(self, lines: int | None = None) -> dict[str, Held]:
         """All entries by id, retired ones too, as of the first `lines` lines of the history; by default now."""
@@ -98,7 +99,7 @@ class Ledger:
         """
         with self._changing():
             taken, lines = self._taken(entries, replace, who, why)
-            append_to(self.path, lines)
+            add_lines(self.path, lines)
             return taken
 
     def retire(self, id: str, *, who: str, why: str) -> bool:
@@ -127,7 +128,7 @@ class Ledger:
             there = added_up([*known, *lines])
             if learnt := tuple(id for id in right if id in there and not there[id].once_right):
                 lines.append(self._line("learnt", ids=learnt, round=round_id))
-            append_to(self.path, lines)
+            add_lines(self.path, lines)
             return Taken(
                 said.added + got.added, said.same + got.same, said.replaced + got.replaced, said.against + got.against
             )
@@ -159,7 +160,7 @@ class Ledger:
         with self._changing():
             if self.held()[id].active == active:
                 return False
-            append_to(self.path, [self._line("restore" if active else "retire", id=id, who=who, why=why)])
+            add_lines(self.path, [self._line("restore" if active else "retire", id=id, who=who, why=why)])
             return True
 
     def _line(self, action: str, **told: Any) -> Line:

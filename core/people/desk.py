@@ -24,6 +24,7 @@ from pydantic import Field, ValidationError
 
 from ..artifacts import ArtifactStore
 from ..errors import DataError
+from ..lines import add_lines, read_lines
 from ..pool.sheet import Decided, majority
 from ..rows import Row
 from ..samples import Sample
@@ -116,12 +117,8 @@ class Desk:
         """Add decisions. What is empty changes nothing; a later word of the same reviewer counts before an earlier."""
         at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds")
         line = Given(at=at, rows=tuple(row for row in rows if row.says_something), rest=rest)
-        with explaining_disk_errors(self.folder), FileLock(self.folder / "lock"), self._given.open("ab+") as stream:
-            stream.seek(0)
-            stream.truncate(stream.read().rfind(b"\n") + 1)  # what a kill cut short is no beginning of a line
-            stream.write(line.model_dump_json().encode() + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        with explaining_disk_errors(self.folder), FileLock(self.folder / "lock"):
+            add_lines(self._given, [line])
 
     def given(self) -> dict[str, Decision]:
         """The last word on each row that somebody said something of, by id."""
@@ -183,13 +180,7 @@ class Desk:
         return self.folder / "given.jsonl"
 
     def _lines(self) -> list[Given]:
-        if not self._given.exists():
-            return []
-        *whole, _ = self._given.read_bytes().split(b"\n")
-        try:
-            return [Given.model_validate_json(line) for line in whole]
-        except ValidationError:
-            raise DataError(f"{self._given}: a line of it is damaged; remove that line") from None
+        return read_lines(self._given, Given, "the decisions")
 
     def _read(self, name: str, kind: type[S]) -> S | None:
         path = self.folder / name

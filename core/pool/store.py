@@ -15,9 +15,10 @@ from typing import Any
 
 from ..artifacts import Artifact, ArtifactStore
 from ..errors import DataError
+from ..lines import add_lines, read_lines
 from ..samples import Sample
 from ..workspace import locked
-from .log import Action, Line, append_line, read_lines
+from .log import Action, Line
 from .versions import Added, Entry, Mark, RoundFacts, Verdict, Version, View
 
 SHORTEST = 4  # characters that may stand for a version
@@ -45,7 +46,7 @@ class Pool:
 
     def lines(self) -> list[Line]:
         """The log, oldest first."""
-        return read_lines(self.path)
+        return read_lines(self.path, Line, "the pool's log")
 
     def head(self) -> str | None:
         """The present version; None before the first."""
@@ -178,7 +179,7 @@ class Pool:
             excluded=len(after.excluded),
             **told,
         )
-        append_line(self.path, line)
+        add_lines(self.path, [line])
         return line
 
     def _changing(self) -> AbstractContextManager[None]:

@@ -4,7 +4,6 @@ A holdout wears out: each look at it spends some of the α that a loop may err w
 that its looks are counted anew.
 """
 
-import os
 import random
 import shutil
 import time
@@ -15,15 +14,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ...errors import ConfigError, DataError
 from ...generation.quota import spread
+from ...lines import add_lines, read_lines
 from ...loops import CONFIG, Loop
 from ...rows import Row, kind_of, read_rows, write_rows
 from ...settings import Setting
 from ...text import nearest
-from ...workspace import explaining_disk_errors, writing
+from ...workspace import writing
 from ..scorers import Item
 from ..suites import Suite, read_suite
 from .leaks import LeakCheck, find_leaks
@@ -62,14 +62,7 @@ class Reserve(NamedTuple):
 
 def rotations(folder: Path) -> list[Rotation]:
     """Every rotation of the loop in `folder`, oldest first; a last line that a kill cut short does not count."""
-    path = folder / LOG
-    if not path.exists():
-        return []
-    *whole, _ = path.read_bytes().split(b"\n")
-    try:
-        return [Rotation.model_validate_json(line) for line in whole]
-    except ValidationError:
-        raise DataError(f"{path}: a line of it is damaged; put back a copy of the file") from None
+    return read_lines(folder / LOG, Rotation, "the rotations")
 
 
 def read_reserve(loop: Loop, name: str, path: Path | None, trained: Sequence[Said] = ()) -> Reserve:
@@ -146,7 +139,7 @@ def rotate(
             seed=seed,
             used=tuple(item.id for item in suite.items),
         )
-        _append(loop.folder / LOG, done)
+        add_lines(loop.folder / LOG, [done])
     return done
 
 
@@ -185,12 +178,3 @@ def _schema(rows: Sequence[Row], path: Path) -> pa.Schema:
     if path.suffix.lower() == ".parquet":
         return pa.Table.from_pylist([{column: row.get(column) for column in columns} for row in rows]).schema
     return pa.schema([(column, pa.string()) for column in columns])
-
-
-def _append(path: Path, rotation: Rotation) -> None:
-    with explaining_disk_errors(path.parent), path.open("ab+") as stream:
-        stream.seek(0)
-        stream.truncate(stream.read().rfind(b"\n") + 1)
-        stream.write(rotation.model_dump_json().encode() + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())

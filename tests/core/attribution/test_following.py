@@ -106,7 +106,7 @@ def test_a_line_that_a_kill_cut_short_is_overwritten_and_a_damaged_one_is_named(
     journal.record("1", "b" * 64, None)
     assert [entry.round for entry in journal.entries()] == ["0", "1"]
     journal.path.write_text("nonsense\n" + journal.path.read_text(encoding="utf-8"), encoding="utf-8")
-    with pytest.raises(DataError, match=r"log\.jsonl:1: this line is damaged"):
+    with pytest.raises(DataError, match=r"log\.jsonl:1: this line of the attributions is damaged"):
         journal.entries()
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from wheelwork.core.errors import DataError
-from wheelwork.core.ledger.log import append_to, read_log
 from wheelwork.core.ledger.store import Ledger, Taken, added_up
+from wheelwork.core.lines import add_lines
 from wheelwork.tests.core.ledger.rows import an_entry, entries
 
 NOON = 1_800_000_000.0
@@ -127,11 +127,10 @@ def test_a_kill_anywhere_leaves_whole_lines_and_the_next_change_mends_the_end(
     whole = ledger.path.read_bytes()
     kept = whole[: cut % (len(whole) + 1)]
     ledger.path.write_bytes(kept)
-    read = read_log(ledger.path)
-    assert len(read.lines) == kept.count(b"\n")
-    assert read.torn == (not kept.endswith(b"\n") and bool(kept))
+    read = ledger.lines()
+    assert len(read) == kept.count(b"\n")
     taken = ledger.add(entries(3), replace=False)
-    assert len(taken.added) == 3 - len(read.lines)
+    assert len(taken.added) == 3 - len(read)
     assert ledger.path.read_bytes() == whole
 
 
@@ -143,6 +142,6 @@ def test_a_damaged_line_is_refused_by_its_number(ledger: Ledger) -> None:
 
 
 def test_nothing_to_add_writes_nothing(tmp_path: Path) -> None:
-    append_to(tmp_path / "none.jsonl", [])
+    add_lines(tmp_path / "none.jsonl", [])
     assert list(tmp_path.iterdir()) == [] and added_up([]) == {}
     assert Taken((), (), (), ()).sentence == ""

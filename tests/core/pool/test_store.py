@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from wheelwork.core.errors import BusyError, DataError
+from wheelwork.core.lines import read_lines
 from wheelwork.core.pool import store as pool_store
-from wheelwork.core.pool.log import read_lines
+from wheelwork.core.pool.log import Line
 from wheelwork.core.pool.store import Pool
 from wheelwork.core.pool.versions import RoundFacts, Version
 from wheelwork.tests.core.pool.rows import a_pool, conclude, facts, sample, samples
@@ -136,7 +137,7 @@ def test_a_lost_file_is_named_and_so_is_a_damaged_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="this artefact is missing"):
         pool.view(pool.head())
     pool.path.write_text("{}\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"log\.jsonl:1: this line of the pool's log is damaged; remove it"):
+    with pytest.raises(DataError, match=r"log\.jsonl:1: this line of the pool's log is damaged; put back a copy"):
         pool.lines()
 
 
@@ -217,7 +218,7 @@ def test_the_log_is_plain_json_with_times_in_utc(tmp_path: Path) -> None:
     pool = a_pool(tmp_path)
     (line,) = (json.loads(text) for text in pool.path.read_text(encoding="utf-8").splitlines())
     assert (line["at"], line["action"], line["why"]) == ("2027-01-15T08:00:00+00:00", "round", "promoted")
-    assert read_lines(pool.path)[0].accepted == 30
+    assert read_lines(pool.path, Line, "the pool's log")[0].accepted == 30
 
 
 def test_what_a_round_was_is_kept_for_the_card(tmp_path: Path) -> None:

@@ -110,5 +110,5 @@ def test_a_log_that_was_cut_short_or_damaged(folder: Path) -> None:
     turned(folder, seed=1)
     assert len(rotations(folder)) == 2
     log.write_bytes(b"{}\n" + whole)
-    with pytest.raises(DataError, match=r"rotations\.jsonl: a line of it is damaged"):
+    with pytest.raises(DataError, match=r"rotations\.jsonl:\d+: this line of the rotations is damaged"):
         rotations(folder)
