@@ -30,6 +30,11 @@ class SuiteSettings(Setting):
     repeats: int = Field(1, ge=1, le=64, description="how often each item is asked; its scores are averaged first")
     temperature: float = Field(0.0, ge=0, le=2, description="0: greedy; above, replies are drawn, with fixed seeds")
 
+    @property
+    def tells_alone(self) -> bool:
+        """Whether a reply is told right from itself and its item, and the same each time: greedy, without a judge."""
+        return callable(self.scorer) and self.temperature == 0
+
     @model_validator(mode="after")
     def _margin_fits_role(self) -> "SuiteSettings":
         if self.role == "guard" and self.margin == 0:

@@ -43,7 +43,7 @@ def fixed_items(
     A first round replaced nobody, so that it fixed nothing. Guards are no part of it: they are there so that nothing
     gets worse, and what they gain is chance.
     """
-    if suite.settings.role != "target" or champion is None or not callable(suite.settings.scorer):
+    if suite.settings.role != "target" or champion is None or not suite.settings.tells_alone:
         return []
     origin = Origin(kind="round", round=round_id, suite=suite.name)
     return [
@@ -64,7 +64,7 @@ def corrected_samples(
     entries, left_out = list[Entry](), 0
     for sample in samples:
         said = origin.model_copy(update={"source": sample.source, "by": (by or {}).get(sample.id, origin.by)})
-        found = (_entry(sample, suite, said, right_from) for suite in targets if callable(suite.settings.scorer))
+        found = (_entry(sample, suite, said, right_from) for suite in targets if suite.settings.tells_alone)
         entry = next(filter(None, found), None)
         left_out += entry is None
         entries += [entry] if entry else []

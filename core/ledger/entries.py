@@ -85,14 +85,17 @@ def id_of(item: Item, scorer: str, prompt: str) -> str:
 
 
 def refuse_unscorable(suite: Suite) -> None:
-    """Raises DataError for a suite whose scorer needs more than a reply and its item.
+    """Raises DataError for a suite whose replies are drawn, or whose scorer needs more than a reply and its item.
 
     An item that is there for ever must be told right from wrong by itself: without a judge whose mind may change.
     """
-    if not callable(suite.settings.scorer):
+    settings = suite.settings
+    if not settings.tells_alone:
+        drawn = f"draws its replies (`temperature: {settings.temperature:g}`)"
+        judged = f"is scored by `{settings.scorer.kind}`, which needs more than a reply and its item"
         raise DataError(
-            f"suite `{suite.name}` is scored by `{suite.settings.scorer.kind}`, which needs more than a reply and its "
-            "item; the ledger takes items of suites that do not"
+            f"suite `{suite.name}` {drawn if settings.temperature else judged}; the ledger takes items of suites that "
+            "do not"
         )
 
 

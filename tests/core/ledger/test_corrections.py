@@ -1,11 +1,14 @@
 """What comes into the ledger, from where, and what never does."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from wheelwork.core.errors import DataError, LeakError
+from wheelwork.core.evaluation.scorers.asking import Graded
 from wheelwork.core.ledger.corrections import corrected_samples, fixed_items, read_corrections
-from wheelwork.core.ledger.entries import Entry, Held, Origin, held_out_of
+from wheelwork.core.ledger.entries import Entry, Held, Origin, held_out_of, refuse_unscorable
 from wheelwork.core.loops import Loop, load_loop
 from wheelwork.tests.core.ledger.rows import a_question, a_suite, an_entry
 from wheelwork.tests.core.pool.rows import sample
@@ -34,6 +37,15 @@ def test_a_first_round_and_a_guard_fix_nothing() -> None:
     assert fixed_items(SUITE, None, (1.0,) * 4, "0001-a", 1.0) == []
     guard = a_suite({"a": "yes"}, role="guard")
     assert fixed_items(guard, (0.0,), (1.0,), "0002-a", 1.0) == []
+
+
+@pytest.mark.parametrize("told_otherwise", [{"temperature": 0.7}, {"scorer": Graded()}], ids=["drawn", "judged"])
+def test_what_is_not_told_from_a_greedy_reply_alone_never_comes_in(told_otherwise: dict[str, Any]) -> None:
+    changed = replace(SUITE, settings=SUITE.settings.model_copy(update=told_otherwise))
+    assert fixed_items(changed, (0.0,) * 4, (1.0,) * 4, "0002-a", 1.0) == []
+    with pytest.raises(DataError, match=r"draws its replies|is scored by `judge`"):
+        refuse_unscorable(changed)
+    refuse_unscorable(SUITE)
 
 
 def test_what_rounds_fixed_stays_held_out_also_when_it_is_retired() -> None:
