@@ -1,6 +1,5 @@
 """`wheelwork ledger`: the corrections that no later round may undo."""
 
-import getpass
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from .cli_pool import LoopName
 from .core.errors import DataError
-from .core.workspace import home
+from .core.workspace import home, user_name
 
 if TYPE_CHECKING:
     from .core.ledger.entries import Held
@@ -83,7 +82,7 @@ def add(
     from .core.loops import find_loop, load_loop
 
     read = load_loop(find_loop(loop))
-    ledger, by = _ledger(loop), who or _user()
+    ledger, by = _ledger(loop), who or user_name()
     entries = read_corrections(file, read, suite, by, read.settings.ledger.right_from, ledger.held_out())
     if not replace:
         there = ledger.held()
@@ -114,7 +113,7 @@ def retire(
         raise DataError("--why is empty; say why the item need not be right any more")
     ledger = _ledger(loop)
     found = ledger.find(id)
-    done = ledger.retire(found, who=who or _user(), why=why.strip())
+    done = ledger.retire(found, who=who or user_name(), why=why.strip())
     out.print(f"{ledger.loop}: {found} is retired." if done else f"{ledger.loop}: {found} was retired before.")
 
 
@@ -125,7 +124,7 @@ def restore(
     """Take a retirement back."""
     ledger = _ledger(loop)
     found = ledger.find(id)
-    done = ledger.restore(found, who=who or _user(), why=why.strip())
+    done = ledger.restore(found, who=who or user_name(), why=why.strip())
     out.print(f"{ledger.loop}: {found} guards again." if done else f"{ledger.loop}: {found} was not retired.")
 
 
@@ -134,13 +133,6 @@ def _ledger(loop: str) -> "Ledger":
     from .core.loops import find_loop, read_settings
 
     return Ledger(home(), read_settings(find_loop(loop)).name)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        return "unknown"
 
 
 def _state(held: "Held") -> str:

@@ -1,6 +1,5 @@
 """`wheelwork suite`: how worn each holdout is, and a fresh one from the reserve."""
 
-import getpass
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from .cli_pool import LoopName
 from .core.errors import ConfigError, DataError
-from .core.workspace import home
+from .core.workspace import home, user_name
 
 if TYPE_CHECKING:
     from .core.evaluation.holdouts.texts import Said
@@ -74,7 +73,7 @@ def rotate(
     busy = f"a round of the loop `{read.name}` is running; wait for it, or stop it first"
     with locked(home() / "locks" / f"{read.name}.lock", busy):
         reserve = read_reserve(read, suite, from_, _trained(read))
-        done = draw(read, suite, reserve, n=n, seed=seed, who=who or _user(), why=why)
+        done = draw(read, suite, reserve, n=n, seed=seed, who=who or user_name(), why=why)
     out.print(
         f"{suite}: {done.rows} fresh rows from {done.reserve}, {done.left} left there; the old ones are "
         f"{done.kept_as}. Looks at it are counted anew."
@@ -122,10 +121,3 @@ def _reserve(loop: "Loop", name: str) -> str:
         except DataError:
             return "unreadable"
     return "–"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        return "unknown"

@@ -1,6 +1,5 @@
 """The registered model of a loop in MLflow: versions that are adapters, aliases, tags."""
 
-import getpass
 import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..core.registry.fingerprint import Fingerprint, recorded_in
 from ..core.registry.journal import Who
 from ..core.registry.moves import Moves
 from ..core.registry.record import Version
+from ..core.workspace import user_name
 from .tracking import CANDIDATE, CHAMPION, download, explained
 
 ROUND = "round"  # tag of a version: the round that made it
@@ -184,11 +184,7 @@ def moves_of(loop: str, home: Path, run: str = "") -> Moves:
 
 def here(run: str = "") -> Who:
     """The present user on this machine."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container's user without a name
-        user = "somebody"
-    return Who(user=user, host=platform.node() or "somewhere", run=run)
+    return Who(user=user_name(), host=platform.node() or "somewhere", run=run)
 
 
 def _unless_absent(ask: Callable[[], R]) -> R | None:

@@ -1,6 +1,7 @@
 """Where state lives, and how files come into being: whole or not at all."""
 
 import errno
+import getpass
 import os
 import platform
 import shutil
@@ -21,6 +22,14 @@ WEEK = 7 * 24 * 3600  # seconds
 def home() -> Path:
     """The state folder: `WHEELWORK_HOME`, by default `.wheelwork` in the working directory."""
     return Path(os.environ.get("WHEELWORK_HOME", ".wheelwork")).resolve()
+
+
+def user_name() -> str:
+    """Who is at this machine, for logs that say who did it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user without a name
+        return "unknown"
 
 
 @contextmanager

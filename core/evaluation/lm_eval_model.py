@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.model import TemplateLM
@@ -22,16 +23,16 @@ class Served(TemplateLM):  # type: ignore[misc]
 
     tokenizer_name = "wheelwork"
 
-    def __init__(self, ask: "Callable[[Sequence[ChatRequest]], list[Reply]]", longest: int) -> None:
+    def __init__(self, task: Path, ask: "Callable[[Sequence[ChatRequest]], list[Reply]]", longest: int) -> None:
         super().__init__()
-        self._ask, self._longest = ask, longest
+        self._task, self._ask, self._longest = task, ask, longest
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """The conversation as it is; the engine puts it into the template."""
         return json.dumps(chat_history, ensure_ascii=False)
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
-        asked = [request_of(one.args[0], one.args[1], self._longest) for one in requests]
+        asked = [request_of(self._task, one.args[0], one.args[1], self._longest) for one in requests]
         # prompts that begin alike one after the other, as `ask_suite` has them
         order = sorted(range(len(asked)), key=lambda at: [turn.content for turn in asked[at].messages])
         found = dict(zip(order, self._ask([asked[at] for at in order]), strict=True))
@@ -39,16 +40,16 @@ class Served(TemplateLM):  # type: ignore[misc]
 
     @property
     def eot_token_id(self) -> int:
-        raise NotImplementedError
+        raise _asked_for(self._task, "log-likelihoods")
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
-        raise NotImplementedError
+        raise _asked_for(self._task, "log-likelihoods")
 
     def _loglikelihood_tokens(self, requests: Sequence[Any], **_: Any) -> list[tuple[float, bool]]:
-        raise NotImplementedError
+        raise _asked_for(self._task, "log-likelihoods")
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
-        raise NotImplementedError
+        raise _asked_for(self._task, "log-likelihoods")
 
 
 class Read(TemplateLM):  # type: ignore[misc]
@@ -56,9 +57,9 @@ class Read(TemplateLM):  # type: ignore[misc]
 
     tokenizer_name = "wheelwork"
 
-    def __init__(self, model: "Likelihood", heard: "Heard") -> None:
+    def __init__(self, task: Path, model: "Likelihood", heard: "Heard") -> None:
         super().__init__()
-        self._model, self._heard = model, heard
+        self._task, self._model, self._heard = task, model, heard
 
     @property
     def eot_token_id(self) -> int:
@@ -97,18 +98,25 @@ class Read(TemplateLM):  # type: ignore[misc]
         return self._model.of_tokens(cut, room, self._heard)
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
-        raise NotImplementedError
+        raise _asked_for(self._task, "replies")
 
 
-def request_of(context: str, options: dict[str, Any], longest: int) -> ChatRequest:
+def request_of(task: Path, context: str, options: dict[str, Any], longest: int) -> ChatRequest:
     """One request of `generate_until`, whose context is a conversation as JSON. ConfigError for drawn replies."""
     if options.get("do_sample") or float(options.get("temperature") or 0) > 0:
-        raise ConfigError("the task draws its replies; only greedy ones fit a benchmark: set `do_sample: false`")
+        raise ConfigError(
+            f"{task}: the task draws its replies; only greedy ones fit a benchmark: set `do_sample: false`"
+        )
     until = options.get("until") or []
     stop = tuple(one for one in ([until] if isinstance(until, str) else until) if one)
     turns = tuple(Message(role=turn["role"], content=turn["content"]) for turn in json.loads(context))
     most = int(options.get("max_gen_toks") or options.get("max_new_tokens") or longest)
     return ChatRequest(messages=turns, max_tokens=most, stop=stop)
+
+
+def _asked_for(task: Path, what: str) -> ConfigError:
+    """A task is answered by one of the two, as the `output_type` in its own file says, not in one that it includes."""
+    return ConfigError(f"{task}: the task asks for {what}, and does not say so; write its `output_type` into this file")
 
 
 def _told(read: "Surprise | str") -> tuple[float, bool]:

@@ -64,13 +64,13 @@ class Harness:
         """Scores of replies; `ask` answers requests, of at most `longest` tokens unless the task says otherwise."""
         from .lm_eval_model import Served
 
-        return self._evaluated(Served(ask, longest), chat=True)
+        return self._evaluated(Served(self._path, ask, longest), chat=True)
 
     def by_likelihood(self, model: "Likelihood", heard: "Heard") -> Answered:
         """Scores of log-likelihoods under `model`."""
         from .lm_eval_model import Read
 
-        return self._evaluated(Read(model, heard), chat=self._scorer.chat)
+        return self._evaluated(Read(self._path, model, heard), chat=self._scorer.chat)
 
     def _evaluated(self, model: Any, chat: bool) -> Answered:
         from lm_eval.evaluator import simple_evaluate

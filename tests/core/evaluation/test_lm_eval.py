@@ -149,3 +149,14 @@ def test_a_task_that_draws_its_replies_is_refused(tmp_path: Path) -> None:
     path = a_task(tmp_path, "generate_until", REPLY.replace("do_sample: false", "do_sample: true, temperature: 0.7"))
     with pytest.raises(ConfigError, match="the task draws its replies"):
         Harness(path, LmEval()).by_replies(lambda requests: [], longest=12)
+
+
+def test_a_task_that_asks_for_what_its_file_does_not_say_is_one_sentence(tmp_path: Path) -> None:
+    included = a_task(tmp_path, "multiple_choice", CHOICE).rename(tmp_path / "whole.yaml")
+    path = tmp_path / "task.yaml"
+    path.write_text(f"task: other\ninclude: {included.name}\n", encoding="utf-8")
+    assert answers_with(path) == "serving engine"
+    with pytest.raises(ConfigError) as caught:
+        Harness(path, LmEval()).by_replies(lambda requests: [], longest=12)
+    assert str(caught.value).startswith(f"{path}: the task asks for log-likelihoods")
+    assert "write its `output_type` into this file" in str(caught.value)
