@@ -89,8 +89,9 @@ app.command()(rollback)
 @app.command()
 def check(loop: LoopFolder) -> None:
     """Check a loop before anything is spent: settings, data, leaks into suites, and whether the task is fit for it."""
-    from .core.loops import find_loop, load_loop
+    from .core.loops import load_loop
     from .core.models.store import ModelStore
+    from .core.naming import find_loop
 
     read = load_loop(find_loop(loop))
     base = ModelStore().at_hand(read.model_ref(read.settings.model))
@@ -156,7 +157,8 @@ def up(
 ) -> None:
     """Start everything in this terminal: Prefect and MLflow pages, a worker, the deployments. Ctrl-C ends it."""
     from .blocks.environment import prepare
-    from .core.loops import find_loop, load_loop
+    from .core.loops import load_loop
+    from .core.naming import find_loop
 
     folder = find_loop(loop)
     load_loop(folder)
@@ -211,8 +213,9 @@ def models_path(name: Annotated[str, typer.Argument(help="A name, folder, .gguf 
 
 def _round(ref: str, samples: int | None, seed: int, from_step: Step | None, report: Path | None) -> None:
     """One round in this process, on the services of `wheelwork up` if they run, else on a server of its own."""
-    from .core.loops import find_loop, load_loop
+    from .core.loops import load_loop
     from .core.models.store import ModelStore
+    from .core.naming import find_loop
 
     folder = find_loop(ref)
     loop = load_loop(folder)  # a user's mistake ends here, in a second, before anything is started

@@ -149,8 +149,9 @@ def _teacher(
 ) -> "tuple[Loop, Answerer]":
     """The loop, and who teaches: its adapter in the registry, or another model."""
     from .core.export.asking import Answerer, engine_serving
-    from .core.loops import find_loop, load_loop
+    from .core.loops import load_loop
     from .core.models.store import ModelStore
+    from .core.naming import find_loop
 
     if model is not None and (version or alias):
         raise ConfigError("--teacher is a model by itself; leave out --version and --alias, or --teacher")

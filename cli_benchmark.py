@@ -63,8 +63,9 @@ def benchmark(
 def _subject(ref: str, adapter: str | None, progress: "Progress") -> "tuple[Loop, ModelFiles, Adapter | None]":
     """The loop, its base, and the adapter that is meant."""
     from .core.engines.base import Adapter
-    from .core.loops import find_loop, load_loop
+    from .core.loops import load_loop
     from .core.models.store import ModelStore
+    from .core.naming import find_loop
 
     if adapter is not None and not Path(adapter).is_dir():
         if adapter not in ("champion", "candidate") and not adapter.isdecimal():

@@ -68,8 +68,9 @@ def find_source(ref: str, version: str | None, alias: str | None, progress: "Pro
     """The adapter that the options name, with its base. Raises ConfigError where there is none, or another base."""
     from .core.engines.base import Adapter
     from .core.export.card import Source
-    from .core.loops import find_loop, load_loop
+    from .core.loops import load_loop
     from .core.models.store import ModelStore
+    from .core.naming import find_loop
 
     if version is not None and alias is not None:
         raise ConfigError("--version and --alias name an adapter each; give one of them")

@@ -79,7 +79,8 @@ def add(
 ) -> None:
     """Take corrections in, as from users' feedback. The same file twice changes nothing."""
     from .core.ledger.corrections import read_corrections
-    from .core.loops import find_loop, load_loop
+    from .core.loops import load_loop
+    from .core.naming import find_loop
 
     read = load_loop(find_loop(loop))
     ledger, by = _ledger(loop), who or user_name()
@@ -130,7 +131,8 @@ def restore(
 
 def _ledger(loop: str) -> "Ledger":
     from .core.ledger.store import Ledger
-    from .core.loops import find_loop, read_settings
+    from .core.loops import read_settings
+    from .core.naming import find_loop
 
     return Ledger(home(), read_settings(find_loop(loop)).name)
 

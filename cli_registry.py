@@ -111,7 +111,7 @@ def rollback(
 
 def _journal(loop: str) -> "tuple[str, Journal]":
     """Name and journal of the loop; its data is not read."""
-    from .core.registry.naming import loop_name
+    from .core.naming import loop_name
     from .core.registry.record import journal_of
 
     name = loop_name(loop)

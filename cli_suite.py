@@ -26,7 +26,8 @@ suite_app = typer.Typer(help="The suites of a loop: how often each was looked at
 def list_(loop: LoopName) -> None:
     """Each suite: role, items, digest, looks, the α of the next look and of all to come, rotation, rows in reserve."""
     from .core.evaluation.holdouts.rotation import rotations
-    from .core.loops import find_loop, load_loop
+    from .core.loops import load_loop
+    from .core.naming import find_loop
 
     read = load_loop(find_loop(loop))
     looks = _looks(read)
@@ -66,7 +67,8 @@ def rotate(
     """Draw a fresh holdout from a reserve; the old one is kept beside it, and looks are counted anew."""
     from .core.evaluation.holdouts.rotation import read_reserve
     from .core.evaluation.holdouts.rotation import rotate as draw
-    from .core.loops import find_loop, load_loop
+    from .core.loops import load_loop
+    from .core.naming import find_loop
     from .core.workspace import locked
 
     read = load_loop(find_loop(loop))

@@ -27,9 +27,10 @@ from wheelwork.core.evaluation.benchmark import answer_suite
 from wheelwork.core.evaluation.statistics import cluster_bootstrap_interval
 from wheelwork.core.evaluation.suites import Suite
 from wheelwork.core.generation.fill import Rows, fill_orders
-from wheelwork.core.loops import Loop, Overrides, find_loop, load_loop
+from wheelwork.core.loops import Loop, Overrides, load_loop
 from wheelwork.core.models.encoder import Encoder
 from wheelwork.core.models.store import ModelFiles, ModelStore
+from wheelwork.core.naming import find_loop
 from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.samples import Sample
 from wheelwork.core.teaching import Teachers

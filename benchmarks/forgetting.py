@@ -33,7 +33,8 @@ from typing import Literal, NamedTuple
 import platformdirs
 from wheelwork.core.digests import digest_of
 from wheelwork.core.engines.base import Adapter
-from wheelwork.core.loops import Loop, Overrides, find_loop, load_loop
+from wheelwork.core.loops import Loop, Overrides, load_loop
+from wheelwork.core.naming import find_loop
 from wheelwork.core.pool.replay import shares
 from wheelwork.core.samples import Sample
 from wheelwork.core.training.keeping.former import Former

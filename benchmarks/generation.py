@@ -32,7 +32,8 @@ from wheelwork.core.generation.fill import Rows, fill_orders
 from wheelwork.core.generation.material import Material
 from wheelwork.core.generation.planning import Generation, quotas
 from wheelwork.core.generation.standalone import Asked
-from wheelwork.core.loops import Overrides, find_loop, load_loop
+from wheelwork.core.loops import Overrides, load_loop
+from wheelwork.core.naming import find_loop
 from wheelwork.core.samples import write_parquet
 from wheelwork.core.teaching import Teachers
 

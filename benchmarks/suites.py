@@ -29,8 +29,9 @@ from wheelwork.core.engines.base import Adapter
 from wheelwork.core.evaluation.benchmark import Render, Replies, ask_suite, score_replies
 from wheelwork.core.evaluation.scorers import Item, Opened
 from wheelwork.core.evaluation.suites import Suite
-from wheelwork.core.loops import Loop, find_loop, load_loop
+from wheelwork.core.loops import Loop, load_loop
 from wheelwork.core.models.store import ModelFiles, ModelStore
+from wheelwork.core.naming import find_loop
 from wheelwork.core.samples import Message
 
 from .cells import few

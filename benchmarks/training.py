@@ -30,8 +30,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wheelwork import __version__
-from wheelwork.core.loops import find_loop, load_loop
+from wheelwork.core.loops import load_loop
 from wheelwork.core.models.store import ModelStore
+from wheelwork.core.naming import find_loop
 from wheelwork.core.samples import Message, Sample
 from wheelwork.core.training.settings import Training
 

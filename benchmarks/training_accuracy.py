@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from wheelwork.core.engines.base import Adapter
-from wheelwork.core.loops import find_loop, load_loop
+from wheelwork.core.loops import load_loop
+from wheelwork.core.naming import find_loop
 
 from .cells import Bench, Cell, difference, item_means, share
 from .results import Figure, publish

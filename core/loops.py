@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Collection
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +27,7 @@ from .generation.writing import Writing
 from .labelled import read_prompts, refuse_leaks
 from .ledger.settings import LedgerSettings
 from .models.store import ModelFiles, ModelStore, is_gguf
+from .naming import CONFIG
 from .people.settings import PeopleReview
 from .pool.fitting import Present
 from .pool.replay import Replay
@@ -43,7 +43,6 @@ from .training.fitting import refuse_base, refuse_engine, refuse_machine
 from .training.focus.order import ByDifficulty
 from .training.settings import Training
 
-CONFIG = "loop.yaml"
 AnyEngine = Annotated[LlamaCpp | Transformers, Field(discriminator="kind")]
 
 
@@ -323,14 +322,6 @@ class Overrides(Setting):
         if self.samples is None:
             return settings
         return settings.model_copy(update={"generate": settings.generate.model_copy(update={"samples": self.samples})})
-
-
-def find_loop(ref: str) -> Path:
-    """The folder that `ref` names: a folder of the user's, or a scenario that comes with the package."""
-    packaged = Path(str(resources.files("wheelwork.scenarios")))
-    if not Path(ref).exists() and (packaged / ref / CONFIG).is_file():
-        return packaged / ref
-    return Path(ref)
 
 
 def load_loop(folder: Path, overrides: Overrides | None = None, excluded: Collection[str] = ()) -> Loop:

@@ -13,7 +13,8 @@ from .digests import digest_of
 from .errors import ConfigError, DataError
 from .formats import LabelledText, read_labelled
 from .labelled import check_labels, distinct, refuse_leaks, require_known
-from .loops import CONFIG, Loop, load_loop
+from .loops import Loop, load_loop
+from .naming import CONFIG
 from .text import nearest, normalised
 from .workspace import writing
 

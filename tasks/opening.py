@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..core.loops import Overrides, find_loop, load_loop
+from ..core.loops import Overrides, load_loop
+from ..core.naming import find_loop
 from ..core.pool.store import Pool
 from ..core.rounds import Site
 from ..core.steps import Step

@@ -4,7 +4,8 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from ..blocks.registry import moves_of
-from ..core.loops import find_loop, read_settings
+from ..core.loops import read_settings
+from ..core.naming import find_loop
 from ..core.registry.moves import Moved
 from ..core.workspace import home
 from .promote import present_run

@@ -13,9 +13,10 @@ from ..blocks.teacher import resolve_block
 from ..core.artifacts import Artifact, ArtifactStore
 from ..core.errors import ConfigError
 from ..core.generation.planning import cell_of
-from ..core.loops import CONFIG, Loop, load_loop
+from ..core.loops import Loop, load_loop
 from ..core.models.encoder import Encoder
 from ..core.models.store import ModelFiles, ModelStore
+from ..core.naming import CONFIG
 from ..core.pool.exclusion import Exclusion
 from ..core.pool.store import Pool
 from ..core.quality.batch.remembered import packed

@@ -47,12 +47,10 @@ class GateSettings(Setting):
         return self
 
 
-class SliceFigures(Setting):
-    """What one slice of a suite says. `outcome` stays None, and `p_value` too, when it was not tested.
+class PairedFigures(Setting):
+    """What the items say that both sides answered: means over these `n`, `delta` and `ci` of candidate minus reference.
 
-    Figures are those of the suite, over the slice alone. `p_value` is that of "this slice did not get worse" where a
-    drop must be shown, of "it lost `slice_limit` or more" where one must be excluded; `alpha` is what it is held to.
-    `min_detectable` is the smallest true drop that these items show at the `power` of the gate.
+    Means, `delta` and `ci` stay None when no item was scored.
     """
 
     n: int = 0
@@ -64,37 +62,36 @@ class SliceFigures(Setting):
     ci: tuple[float, float] | None = None
     wins: int = 0
     losses: int = 0
+    damage_bound: float | None = None
+
+
+class SliceFigures(PairedFigures):
+    """What one slice of a suite says. `outcome` stays None, and `p_value` too, when it was not tested.
+
+    `p_value` is that of "this slice did not get worse" where a drop must be shown, of "it lost `slice_limit` or more"
+    where one must be excluded; `alpha` is what it is held to. `min_detectable` is the smallest true drop that these
+    items show at the `power` of the gate.
+    """
+
     p_value: float | None = None
     alpha: float | None = None
-    damage_bound: float | None = None
     min_detectable: float | None = None
     outcome: Outcome | None = None
 
 
-class SuiteFigures(Setting):
-    """What one suite says. Means, `delta` and `ci` stay None, and `p_value` 1, when no item was scored.
+class SuiteFigures(PairedFigures):
+    """What one suite says. `p_value` stays 1 when no item was scored; `alpha` is the level that it is held to.
 
-    Means are over the `n` paired items; `delta` and `ci` are candidate minus reference; `alpha` is the level that
-    `p_value` is held to; `margin` and `damage_bound` belong to guards, and to targets that need not get better;
-    `needed` is set when more items could tell.
+    `margin` and `damage_bound` belong to guards, and to targets that need not get better; `needed` is set when more
+    items could tell.
     """
 
     role: Literal["target", "guard"]
     digest: str
-    n: int = 0
-    unscored: int = 0
-    base: float | None = None
-    champion: float | None = None
-    candidate: float | None = None
-    delta: float | None = None
-    ci: tuple[float, float] | None = None
     p_value: float = 1.0
     alpha: float
     min_detectable: float = 1.0
-    wins: int = 0
-    losses: int = 0
     margin: float | None = None
-    damage_bound: float | None = None
     floor: float | None = None
     needed: int | None = None
     slices: dict[str, SliceFigures] = Field({})

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ..digests import digest_of_folded
 from ..errors import ConfigError
-from ..loops import CONFIG, Loop
+from ..loops import Loop
 from ..models.encoder import Encode
+from ..naming import CONFIG
 from ..pool.replay import BY_PEOPLE
 from ..pool.store import Pool
 from ..pool.versions import View

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError
-from ..loops import LoopSettings, find_loop, read_settings
+from ..loops import LoopSettings, read_settings
+from ..naming import find_loop
 from .store import Pool
 
 

@@ -18,26 +18,8 @@ from wheelwork.tests.core.registry.parts import fingerprint, judged
 
 
 @pytest.fixture
-def tracking(mlflow_uri: str, tmp_path: Path) -> Tracking:
-    return Tracking("tiny", tmp_path / "home")
-
-
-@pytest.fixture
 def registry(mlflow_uri: str) -> ModelRegistry:
     return ModelRegistry("tiny")
-
-
-@pytest.fixture
-def client(mlflow_uri: str) -> MlflowClient:
-    return MlflowClient(tracking_uri=mlflow_uri)
-
-
-@pytest.fixture
-def adapter(tmp_path: Path) -> Path:
-    folder = tmp_path / "adapter"
-    folder.mkdir()
-    (folder / "adapter_model.safetensors").write_bytes(b"weights")
-    return folder
 
 
 @pytest.fixture

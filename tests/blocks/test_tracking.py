@@ -14,24 +14,6 @@ from wheelwork.blocks.tracking import Tracking, explained, flattened
 from wheelwork.core.errors import DependencyError
 
 
-@pytest.fixture
-def tracking(mlflow_uri: str, tmp_path: Path) -> Tracking:
-    return Tracking("tiny", tmp_path / "home")
-
-
-@pytest.fixture
-def client(mlflow_uri: str) -> MlflowClient:
-    return MlflowClient(tracking_uri=mlflow_uri)
-
-
-@pytest.fixture
-def adapter(tmp_path: Path) -> Path:
-    folder = tmp_path / "adapter"
-    folder.mkdir()
-    (folder / "adapter_model.safetensors").write_bytes(b"weights")
-    return folder
-
-
 def finished(tracking: Tracking, name: str, **tags: str) -> str:
     run = tracking.open_run(name, {f"wheelwork.{tag}": value for tag, value in tags.items()})
     tracking.end_run(run)

@@ -9,8 +9,9 @@ import yaml
 from wheelwork.core.engines.llamacpp import LlamaCpp
 from wheelwork.core.engines.transformers import Transformers
 from wheelwork.core.errors import ConfigError, DataError, LeakError, ModelError, UserError
-from wheelwork.core.loops import Overrides, find_loop, load_loop
+from wheelwork.core.loops import Overrides, load_loop
 from wheelwork.core.models.store import ModelFiles, ModelStore
+from wheelwork.core.naming import find_loop
 from wheelwork.tests.tiny import tiny_llama_gguf
 
 Rows = list[dict[str, Any]]

@@ -10,7 +10,8 @@ from wheelwork.core.errors import ConfigError, DataError, UserError
 from wheelwork.core.generation.material import Material
 from wheelwork.core.generation.planning import Generation
 from wheelwork.core.generation.tasks import AnyTask
-from wheelwork.core.loops import find_loop, load_loop
+from wheelwork.core.loops import load_loop
+from wheelwork.core.naming import find_loop
 
 HANDBOOK = "# Travel\nA mile driven is paid with 45 pence.\n## Hotels\nUp to 90 pounds a night are paid.\n"
 GROUNDED = {"kind": "grounded_qa", "documents": {"path": "docs"}}

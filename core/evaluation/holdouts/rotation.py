@@ -19,7 +19,8 @@ from pydantic import Field
 from ...errors import ConfigError, DataError
 from ...generation.quota import spread
 from ...lines import add_lines, read_lines
-from ...loops import CONFIG, Loop
+from ...loops import Loop
+from ...naming import CONFIG
 from ...rows import Row, kind_of, read_rows, write_rows
 from ...settings import Setting
 from ...text import nearest

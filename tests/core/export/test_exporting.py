@@ -12,8 +12,9 @@ from wheelwork.core.errors import ConfigError, ModelError, WorkspaceError
 from wheelwork.core.export import exporting
 from wheelwork.core.export.card import Format, Source
 from wheelwork.core.export.exporting import MARK, Exported, Wanted, export
-from wheelwork.core.loops import find_loop, load_loop
+from wheelwork.core.loops import load_loop
 from wheelwork.core.models.store import ModelFiles, ModelStore
+from wheelwork.core.naming import find_loop
 from wheelwork.tests.tiny import tiny_adapter
 
 FILES: dict[Format, set[str]] = {

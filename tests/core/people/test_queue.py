@@ -116,7 +116,7 @@ def test_the_pool_teaches_the_classifier_but_not_by_its_own_guesses(desk: Desk) 
 
 
 def test_a_task_without_labels_has_none_to_ask_for(desk: Desk) -> None:
-    from wheelwork.core.loops import find_loop
+    from wheelwork.core.naming import find_loop
 
     with pytest.raises(ConfigError, match="its task has no labels"):
         require_labels(load_loop(find_loop("policy_qa")))

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from wheelwork.core.loops import find_loop, load_loop
+from wheelwork.core.loops import load_loop
+from wheelwork.core.naming import find_loop
 from wheelwork.core.pool.fitting import renewed
 from wheelwork.core.samples import Message, Sample
 from wheelwork.tests.core.pool.rows import sample

@@ -18,8 +18,9 @@ from wheelwork.core.evaluation.holdouts.leaks import (
 )
 from wheelwork.core.evaluation.holdouts.texts import Said, learnt_from, said_of
 from wheelwork.core.evaluation.scorers import Item
-from wheelwork.core.loops import find_loop, load_loop
+from wheelwork.core.loops import load_loop
 from wheelwork.core.models.encoder import Vectors
+from wheelwork.core.naming import find_loop
 from wheelwork.core.samples import Message, Sample
 from wheelwork.tests.core.pool.rows import sample
 from wheelwork.tests.fakes import FakeEncoder

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import yaml
-from wheelwork.core.loops import LoopSettings, find_loop
+from wheelwork.core.loops import LoopSettings
+from wheelwork.core.naming import find_loop
 from wheelwork.core.settings import parse, read_yaml
 
 PART = Path(__file__).parents[4] / "examples" / "review" / "loop-part.yaml"
