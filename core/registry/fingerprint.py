@@ -85,7 +85,7 @@ def differences(recorded: Fingerprint, found: Fingerprint) -> dict[str, str]:
     return changed
 
 
-def check_served(recorded: Fingerprint | None, found: Fingerprint, what: str) -> None:
+def check_measured(recorded: Fingerprint | None, found: Fingerprint, what: str) -> None:
     """Refuse to serve what was not measured. `what` names it, such as `home_broadband version 3`.
 
     Raises ModelError that says which parts differ, or that nothing is recorded.

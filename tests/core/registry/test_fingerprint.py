@@ -13,7 +13,7 @@ from wheelwork.core.registry.fingerprint import (
     WORDS,
     Fingerprint,
     check_fitting,
-    check_served,
+    check_measured,
     differences,
     fingerprint_of,
     recorded_in,
@@ -141,21 +141,21 @@ def test_the_digest_is_of_all_parts() -> None:
 
 
 def test_what_was_measured_is_served_and_nothing_else() -> None:
-    check_served(fingerprint(), fingerprint(), "tiny version 3")
+    check_measured(fingerprint(), fingerprint(), "tiny version 3")
     changed = fingerprint(engine="xllamacpp 9, slots 1", system_prompt="f" * 64)
     with pytest.raises(ModelError, match="tiny version 3: is not what was measured") as caught:
-        check_served(fingerprint(engine="xllamacpp 8, slots 1"), changed, "tiny version 3")
+        check_measured(fingerprint(engine="xllamacpp 8, slots 1"), changed, "tiny version 3")
     said = str(caught.value)
     assert "the engine (xllamacpp 8, slots 1 then, xllamacpp 9, slots 1 now)" in said
     assert f"the task's prompt (as ever then, {'f' * 12} now)" in said and "run a round" in said
     with pytest.raises(ModelError, match="was never measured as it would be served"):
-        check_served(None, fingerprint(), "tiny version 3")
+        check_measured(None, fingerprint(), "tiny version 3")
 
 
 @pytest.mark.parametrize("part", sorted(WORDS))
 def test_each_part_that_differs_is_refused_by_its_name(part: str) -> None:
     with pytest.raises(ModelError, match=WORDS[part]):
-        check_served(fingerprint(), fingerprint(**{part: "other"}), "x")
+        check_measured(fingerprint(), fingerprint(**{part: "other"}), "x")
 
 
 def test_an_adapter_on_other_weights_is_refused_and_the_rest_is_told() -> None:
