@@ -11,6 +11,7 @@
     │   └── WorkspaceError   a folder that cannot be written, a full disk
     ├── DependencyError      something outside did not answer after retries; exit code 3
     │   └── TeacherError     a model endpoint
+    ├── ServingError         a request that gets an error as its answer, with its HTTP status
     └── BudgetSpent          a signal within a round: no further call, what was answered is used
 
 The message says what is wrong, where, and what to do. It is shown as it is, without a traceback.
@@ -61,6 +62,30 @@ class DependencyError(WheelworkError):
 
 class TeacherError(DependencyError):
     pass
+
+
+class ServingError(WheelworkError):
+    """What a caller of the gateway is told, as OpenAI tells it: `type` and `code` are for programs, the rest for people.
+
+    `retry_after` in seconds: when to ask again, where asking again can help.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        type: str = "invalid_request_error",
+        code: str | None = None,
+        param: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+        self.code = code
+        self.param = param
+        self.retry_after = retry_after
 
 
 class BudgetSpent(WheelworkError):
