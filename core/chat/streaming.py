@@ -20,12 +20,15 @@ class Streams:
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def __call__(self, sent: Sent) -> Received | Events:
         """The events of the answer, to be closed by whoever reads them, or the whole answer where it is no stream.
 
         Raises ConnectionTrouble, and so do the events.
         """
+        if self._closed:
+            raise ConnectionTrouble(ConnectionError("it was closed"))
         session = self._session
         if session is None or self._loop is not asyncio.get_running_loop():
             session = self._open()
@@ -43,27 +46,33 @@ class Streams:
         return Received(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
 
     def close(self) -> None:
-        """From any thread, whether the loop that asked still runs or not."""
+        """For good, from any thread, whether the loop that asked still runs or not."""
+        self._closed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
         session, loop, self._session = self._session, self._loop, None
         if session is None or loop is None:
             return
 
-        def closing() -> None:
+        def close_there() -> None:
             self._closing = loop.create_task(session.close())
 
         if loop.is_running():
             with suppress(RuntimeError):  # it has ended just now
-                loop.call_soon_threadsafe(closing)
+                loop.call_soon_threadsafe(close_there)
                 return
         connector = session.connector
         session.detach()
-        if connector is not None:
-            with suppress(RuntimeError):  # transports of a closed loop are gone with it
-                connector.close().__await__().close()  # nobody is there to wait for the sockets
+        if isinstance(connector, aiohttp.TCPConnector):
+            closing = connector.close()
+            with suppress(StopIteration, RuntimeError):  # one step is all it takes: the sockets went with their loop
+                closing.send(None)
+            closing.close()
 
     def _open(self) -> aiohttp.ClientSession:
         """A session of the loop that runs; one that belonged to another loop is gone with it."""
-        self.close()
+        self._let_go()
         self._loop = asyncio.get_running_loop()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),  # how many are under way is the caller's business

@@ -130,21 +130,28 @@ def _status(chunk: dict[str, Any]) -> int:
 
 
 def _read(body: bytes) -> dict[str, Any]:
+    """What an engine said; nothing where it is no object of JSON."""
     try:
         read = parsed(body)
-        if not isinstance(read, dict):
-            raise ValueError
-        orjson.dumps(read)
-        return read
-    except orjson.JSONEncodeError:  # half an emoji, which a token limit can leave and no answer can hold
-        mended: dict[str, Any] = json.loads(whole(json.dumps(read, ensure_ascii=False)))
-        return mended
     except (ValueError, RecursionError):
         return {}
+    if not isinstance(read, dict):
+        return {}
+    try:
+        orjson.dumps(read)
+    except TypeError:
+        return _mended(read)
+    return read
 
 
 def _written(body: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(body)
-    except TypeError:  # half an emoji again, or a number beyond 64 bits
-        return json.dumps(body).encode()
+    except TypeError:  # or a number beyond 64 bits, which JSON may well have
+        return json.dumps(_mended(body)).encode()
+
+
+def _mended(payload: dict[str, Any]) -> dict[str, Any]:
+    """With a sign for half an emoji, which a caller or a token limit can leave and no reader takes."""
+    mended: dict[str, Any] = json.loads(whole(json.dumps(payload, ensure_ascii=False)))
+    return mended

@@ -17,7 +17,7 @@ def body(text: str, **rest: Any) -> dict[str, Any]:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(asyncio.wait_for(work, 60))
+    return asyncio.run(asyncio.wait_for(work, 300))
 
 
 async def said(engine: Engine, asked: dict[str, Any], adapter: str | None = None, path: Route = CHAT) -> str:
