@@ -55,6 +55,8 @@ class MlflowReleases:
         registry = self._open()
         if not version.isdigit() or (found := registry.version(version)) is None:
             return None
+        if "adapter_digest" not in found.tags:  # somebody registered it by hand: nothing is known of it
+            return Release(version, Path(), "", None)
         adapter = registry.adapter(version)
         return Release(version, adapter.folder, adapter.digest, recorded_in(found.tags))
 

@@ -105,7 +105,7 @@ class Keeper:
         settings = self._hosted.settings
         self._failed += 1
         self.trouble = trouble
-        wait = min(settings.restart * 2.0 ** min(self._failed - 1, 20), settings.restart_longest)
+        wait = min(settings.restart * 2.0 ** min(max(self._failed - 2, 0), 20), settings.restart_longest)
         self.not_before = _now() + wait
 
     async def _look(self, version: str, *, offline: bool) -> Look:
