@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ class Fleet:
     def __init__(self, hosted: Hosted, cache: Path) -> None:
         self._hosted = hosted
         self._cache = cache
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: dict[asyncio.Task[None], tuple[Slot, ...]] = {}
+        self._draining = 0
+        self._changing = asyncio.Lock()  # of a live engine's adapters, one change after another
         self._fading: dict[str, Slot] = {}
         self.running: Running | None = None
         self.table: Mapping[str, Slot] = {}
@@ -41,16 +43,12 @@ class Fleet:
         """Who answers as `version`; one that was just replaced still does, for requests that were routed before."""
         return self.table.get(version) or self._fading.get(version)
 
-    @property
-    def draining(self) -> int:
-        return len(self._leaving)
-
     async def replace(self, admitted: Sequence[Admitted], new: Collection[str]) -> None:
         """Start an engine with these adapters, ask each version, move traffic to it at once, drain the one before.
 
         `new` are the versions that never answered before. Raises NotReadyError; then nothing has changed.
         """
-        while len(self._leaving) > AT_ONCE:
+        while self._draining > AT_ONCE:
             await asyncio.wait(self._leaving, return_when=asyncio.FIRST_COMPLETED)
         began = time.monotonic()
         running = await self._start(admitted, new)
@@ -65,44 +63,45 @@ class Fleet:
         if before is not None:
             settings = self._hosted.settings
             self._fading.update(before.slots)
-            self._spawn(self._drain(before, settings.linger, settings.drain))
+            self._spawn(self._drain(before, settings.linger, settings.drain), before.slots.values())
 
     async def add(self, admitted: Admitted) -> None:
         """Put an adapter into the running, live engine, ask it, and let it be asked. Raises NotReadyError."""
         running, name = self.running, self._hosted.adapter_name(admitted.version)
         assert running is not None and running.engine.live
-        try:
-            await running.engine.add(name, admitted.adapter)
-            await ask_first(running.engine, name, self._hosted)
-        except Exception as error:
-            await self._take_out(running, name)
-            if (await state_of(running))[0] == "down":
-                raise NotReadyError(in_words(error), lasting=False) from error
-            lasting = error.lasting if isinstance(error, NotReadyError) else is_lasting(error)
-            raise NotReadyError(in_words(error), (admitted.version,), lasting=lasting) from error
-        if self.running is running:
-            slot = running.answers_as(admitted.version, name, admitted.fingerprint.digest, time.time())
-            self._fade_out([slot])
-            self.table = {**self.table, admitted.version: slot}
+        async with self._changing:
+            try:
+                await running.engine.add(name, admitted.adapter)
+                await ask_first(running.engine, name, self._hosted)
+            except Exception as error:
+                await self._take_out(running, name)
+                if (await state_of(running))[0] == "down":
+                    raise NotReadyError(in_words(error), lasting=False) from error
+                lasting = error.lasting if isinstance(error, NotReadyError) else is_lasting(error)
+                raise NotReadyError(in_words(error), (admitted.version,), lasting=lasting) from error
+            if self.running is running:
+                slot = running.answers_as(admitted.version, name, admitted.fingerprint.digest, time.time())
+                self.table = {**self.table, admitted.version: slot}
 
     def drop(self, version: str) -> None:
         """Let a version of the running, live engine be asked no more; its adapter leaves when the last request has."""
         slot = self.table[version]
         self.table = {name: one for name, one in self.table.items() if name != version}
         self._fading[version] = slot
-        self._spawn(self._drain_slot(slot))
+        self._spawn(self._drain_slot(slot), [slot])
 
     def lose(self, running: Running) -> None:
         """The engine died: nothing is asked of it any more."""
         if self.running is running:
             self.running, self.table = None, {}
         self._fade_out(running.slots.values())
-        self._spawn(self._drain(running, 0.0, LOST))
+        self._spawn(self._drain(running, 0.0, LOST), [])
 
     async def close(self) -> None:
         """Close all engines; requests that still hold one have a few seconds."""
-        await emptied([*self.table.values(), *self._fading.values()], min(CLOSING, self._hosted.settings.drain))
-        for task in self._leaving:
+        slots = {slot for held in (self.table.values(), *self._leaving.values()) for slot in held}
+        await emptied(slots, min(CLOSING, self._hosted.settings.drain))
+        for task in list(self._leaving):
             task.cancel()
         await asyncio.gather(*self._leaving, return_exceptions=True)
         running, self.running, self.table = self.running, None, {}
@@ -139,6 +138,7 @@ class Fleet:
         return dict(running.slots)
 
     async def _drain(self, running: Running, linger: float, seconds: float) -> None:
+        self._draining += 1
         try:
             await asyncio.sleep(linger)
             self._fade_out(running.slots.values())
@@ -147,6 +147,7 @@ class Fleet:
         finally:
             self._fade_out(running.slots.values())
             await asyncio.shield(running.close())
+            self._draining -= 1
 
     async def _drain_slot(self, slot: Slot) -> None:
         version, adapter = slot.lease.version, slot.lease.adapter
@@ -155,9 +156,10 @@ class Fleet:
             return
         self._fade_out([slot])
         await emptied([slot], self._hosted.settings.drain)
-        if self.slot(version) is None and adapter is not None:
-            slot.running.slots.pop(version, None)
-            await self._take_out(slot.running, adapter)
+        async with self._changing:
+            if self.slot(version) is None and adapter is not None:
+                slot.running.slots.pop(version, None)
+                await self._take_out(slot.running, adapter)
 
     async def _take_out(self, running: Running, name: str) -> None:
         try:
@@ -169,10 +171,11 @@ class Fleet:
         gone = set(map(id, slots))
         self._fading = {name: slot for name, slot in self._fading.items() if id(slot) not in gone}
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], slots: Iterable[Slot]) -> None:
+        """Go on with `work` beside all else; `slots` are those whose requests it waits for."""
         task = asyncio.ensure_future(work)
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        self._leaving[task] = tuple(slots)
+        task.add_done_callback(lambda done: self._leaving.pop(done, None))
 
 
 async def state_of(running: Running, seconds: float = 10.0) -> tuple[str, str]:

@@ -142,7 +142,7 @@ class Keeper:
             if not error.blamed:
                 self.put_off(f"version {version} could not be added: {error.reason}")
                 return False
-            self._refuse(version, self._said(version, error.reason), admitted.grounds, lasting=error.lasting)
+            self._refuse(version, error.reason, admitted.grounds, lasting=error.lasting)
             return True
         self._came_up([version])
         return True
@@ -174,7 +174,7 @@ class Keeper:
         version = error.blamed[0]
         if self._fleet.running is None:
             self._unproven.add(version)
-        self._refuse(version, self._said(version, error.reason), self.admitted[version].grounds, lasting=error.lasting)
+        self._refuse(version, error.reason, self.admitted[version].grounds, lasting=error.lasting)
         return True
 
     def _came_up(self, versions: Sequence[str]) -> None:
@@ -184,13 +184,12 @@ class Keeper:
         self._up_since = _now()
 
     def _refuse(self, version: str, reason: str, grounds: str, *, lasting: bool) -> None:
-        log.warning("%s: version %s is refused: %s", self._hosted.name, version, reason)
+        what = f"{self._hosted.name} version {version}"
+        reason = reason if what in reason else f"{what}: {reason}"
+        log.warning("refused: %s", reason)
         again = None if lasting else _now() + self._hosted.settings.retry
         self.refused[version] = Refusal(reason, grounds, again)
         self.admitted.pop(version, None)
-
-    def _said(self, version: str, reason: str) -> str:
-        return f"{self._hosted.name} version {version}: {reason}"
 
 
 def _now() -> float:

@@ -26,7 +26,8 @@ from .warming import in_words
 from .watch import Watch
 
 log = logging.getLogger(__name__)
-FIRST_LOOK = 3.0  # seconds that the registry may take at the start, before what was served last is taken instead
+FIRST_LOOK = 1.0  # seconds that the registry may take at the start, before what was served last is taken instead
+PATIENCE = 30.0  # and where nothing was
 SILENT = 3  # looks at the engine without an answer, after which it counts as dead
 BREATH = 0.05  # seconds between looks at an engine whose requests fail
 
@@ -48,7 +49,7 @@ class LoopHost:
         self._recent: tuple[str, ...] = ()
         self._routed: Routed | None = None
         self._notes = {"memory": "", "engine": ""}
-        self._look_again = self._heard = False
+        self._look_again = self._heard = self._offline = False
         self._woken, self._suspected, self._turn = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.settled = asyncio.Event()
         """Set once all that could be brought up at the start has been."""
@@ -141,13 +142,15 @@ class LoopHost:
                 tasks.create_task(self._watch.run())
                 tasks.create_task(self._guard())
                 tasks.create_task(self._keep())
+        except* Exception:
+            log.exception("%s: is not served any more; start the gateway anew", self.hosted.name)
         finally:
             self._routed = None
             await asyncio.shield(self._fleet.close())
 
     async def _keep(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_LOOK):
+            async with asyncio.timeout(PATIENCE if self._standing is None else FIRST_LOOK):
                 await self._watch.looked.wait()
         while True:
             self._woken.clear()
@@ -166,10 +169,10 @@ class LoopHost:
 
     async def _settle(self) -> bool:
         """One step; whether another should follow at once."""
-        moved = await self._hear()
-        again, self._look_again = self._look_again or moved, False
-        await self._keeper.reconsider(self._meant(), now=again)
         offline = bool(self._watch.trouble) or not self._watch.looked.is_set()
+        news = await self._hear() or self._look_again or (self._offline and not offline)
+        self._look_again, self._offline = False, offline
+        await self._keeper.reconsider(() if offline else self._meant(), now=news)
         more = await self._keeper.bring_up(tuple(self._wanted().roles), offline=offline)
         self._move_traffic()
         await self._tidy()
@@ -240,7 +243,7 @@ class LoopHost:
         if last == self._shelf.last or self._standing is None:
             return
         try:
-            await asyncio.to_thread(self._shelf.remember, last)
+            await asyncio.to_thread(self._shelf.remember, last, [one.kept for one in keeper.admitted.values()])
             self._notes["memory"] = ""
         except (WheelworkError, OSError) as error:
             self._notes["memory"] = f"what is served is not remembered ({in_words(error)})"

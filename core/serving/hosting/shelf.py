@@ -6,6 +6,7 @@
 
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -82,12 +83,15 @@ class Shelf:
                 return Release(version, self._place(version, kept.digest), kept.digest, kept.measured)
         return None
 
-    def remember(self, last: Remembered) -> None:
-        """Write down what is served, and take away the adapters that are not. Raises WorkspaceError."""
+    def remember(self, last: Remembered, needed: Iterable[Kept] = ()) -> None:
+        """Write down what is served, and take away adapters that neither are nor are `needed`.
+
+        Raises WorkspaceError.
+        """
         if last != self.last:
             write_text(self._folder / LAST, last.model_dump_json(indent=1))
             self.last = last
-        wanted = {self._place(kept.version, kept.digest).name for kept in last.kept}
+        wanted = {self._place(kept.version, kept.digest).name for kept in (*last.kept, *needed)}
         for folder in self._folder.iterdir():
             if folder.is_dir() and OURS.fullmatch(folder.name) and folder.name not in wanted:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,7 @@ class FakeSettings:
         self.mute: set[str] = set()
         self.broken = ""
         self.engines: list[FakeEngine] = []
+        self.started: list[float] = []
 
     @property
     def up(self) -> list[FakeEngine]:
@@ -154,6 +155,7 @@ class FakeSettings:
         self.check(list(adapters.values()))
         engine = FakeEngine(self, adapters)
         self.engines.append(engine)
+        self.started.append(time.monotonic())
         try:
             yield engine
         finally:
@@ -240,7 +242,7 @@ class Stage:
         assert reply["choices"][0]["message"]["content"] == self.digest(lease.version)
 
 
-async def until(holds: Any, seconds: float = 10.0) -> None:
+async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait until `holds()`; fails after about `seconds` of this process's own time."""
     for _ in range(int(seconds / STEP)):
         if holds():
