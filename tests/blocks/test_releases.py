@@ -55,15 +55,15 @@ def test_it_tells_champion_and_kind_of_each_move(
 ) -> None:
     assert releases.champion() == Standing(None, "outside")
     moves = Moves("tiny", registry, tmp_path / "home", ANN)
-    moves.apply(judged("1", None, adapter="adapter-1"))
+    moves.judge(judged("1", None, adapter="adapter-1"))
     assert releases.champion() == Standing("1", "promote")
-    moves.apply(judged("2", "1", adapter="adapter-2"))
+    moves.judge(judged("2", "1", adapter="adapter-2"))
     assert releases.champion() == Standing("2", "promote")
-    moves.rollback()
+    moves.roll_back()
     assert releases.champion() == Standing("1", "rollback")
     registry.point(CHAMPION, "2")  # by hand
     assert releases.champion() == Standing("2", "outside")
-    moves.rollback("base")
+    moves.roll_back("base")
     assert releases.champion() == Standing(None, "rollback")
 
 
