@@ -1,5 +1,6 @@
 """What a gateway asks of a real MLflow: who is champion, by which move, and what was measured."""
 
+import asyncio
 import os
 import sqlite3
 from pathlib import Path
@@ -12,8 +13,11 @@ from wheelwork.blocks.tracking import CHAMPION, Tracking
 from wheelwork.core.errors import DependencyError
 from wheelwork.core.registry.fingerprint import tags_of
 from wheelwork.core.registry.moves import Moves
+from wheelwork.core.serving.hosting.host import Host
 from wheelwork.core.serving.hosting.parts import Release, Standing
+from wheelwork.core.serving.hosting.settings import HostSettings
 from wheelwork.tests.core.registry.parts import ANN, fingerprint, judged
+from wheelwork.tests.core.serving.hosting.staged import Stage, champion, until
 
 
 @pytest.fixture
@@ -135,3 +139,41 @@ def test_a_damaged_database_is_an_outage(
     with pytest.raises(DependencyError, match="MLflow"):
         releases.champion()
     file.write_bytes(whole)
+
+
+def test_a_promotion_in_mlflow_reaches_the_host_which_goes_on_without_it(
+    tracking: Tracking, registry: ModelRegistry, tmp_path: Path, mlflow_uri: str
+) -> None:
+    home, stage = tmp_path / "home", Stage(tmp_path, settings=HostSettings(health=0.05))
+    moves = Moves("tiny", registry, home, ANN)
+    for version in ("1", "2"):
+        release = stage.releases.register(version)
+        run = tracking.open_run(f"000{version}-abc", {})
+        assert registry.register(run, release.folder, release.digest, {"base_digest": "base"}) == version
+
+    def promote(version: str, against: str | None) -> None:
+        digest = stage.digest(version)
+        told = judged(version, against, adapter=digest, fingerprint=fingerprint(adapter=digest))
+        assert moves.judge(told).status == "promoted"
+
+    async def work() -> None:
+        hosted = stage.hosted()._replace(releases=MlflowReleases("tiny", home))
+        async with Host([hosted], home) as host:
+            assert await host.settled(60)
+            assert await stage.ask(host) == "base"
+            for version, against in (("1", None), ("2", "1")):
+                await asyncio.to_thread(promote, version, against)
+                await until(lambda version=version: champion(host) == version, 5)  # type: ignore[misc]
+                assert await stage.ask(host) == version
+            moves.roll_back()
+            await until(lambda: champion(host) == "1", 5)
+            assert host.health()[0].state == "ok"
+        for file in tmp_path.glob("mlflow.db*"):
+            file.write_bytes(b"this is no database, and was one a moment ago")
+        async with Host([hosted._replace(releases=MlflowReleases("tiny", home))], home) as host:
+            assert await host.settled(60)
+            assert await stage.ask(host) == "1"
+            await until(lambda: host.health()[0].state == "degraded", 60)
+            assert "MLflow" in host.health()[0].note and await stage.ask(host) == "1"
+
+    asyncio.run(work())

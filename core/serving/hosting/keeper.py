@@ -57,6 +57,8 @@ class Keeper:
             return True
         ready = [version for version in versions if version == BASE or version in self.admitted]
         missing = [version for version in ready if version not in self._fleet.table]
+        if not missing:
+            self.trouble = ""
         if not missing or _now() < self.not_before:
             return False
         running = self._fleet.running

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -11,25 +10,22 @@ from .parts import Releases, Standing
 
 log = logging.getLogger(__name__)
 SLOWEST = 10  # times `poll`, while the registry does not answer
+SLOW = 15.0  # seconds after which it counts as away, though it may still answer
 
 
 class Watch:
-    """What the registry last said, and since when it says nothing.
+    """What the registry last said: `standing`, None before it said anything; and `trouble` while it says nothing.
 
-    `standing` is what was known before until the first answer; `changed` is called when it, or `trouble`, changes.
+    `changed` is called when the one is another, or the other comes or goes.
     """
 
-    def __init__(
-        self, releases: Releases, poll: float, changed: Callable[[], None], standing: Standing | None = None
-    ) -> None:
+    def __init__(self, releases: Releases, poll: float, changed: Callable[[], None]) -> None:
         self._releases = releases
         self._poll = poll
         self._changed = changed
         self._nudged = asyncio.Event()
-        self.standing = standing
+        self.standing: Standing | None = None
         self.trouble = ""
-        self.since = 0.0
-        """When the trouble began, seconds since 1970."""
         self.looked = asyncio.Event()
         """Set when the first look has ended, well or not."""
 
@@ -48,15 +44,24 @@ class Watch:
                 await asyncio.wait_for(self._nudged.wait(), self._poll * min(1 + failed, SLOWEST))
 
     async def _look(self) -> bool:
-        before = (self.standing, bool(self.trouble))
+        before = self.standing
+        asking = asyncio.ensure_future(asyncio.to_thread(self._releases.champion))
         try:
-            self.standing = await asyncio.to_thread(self._releases.champion)
-            self.trouble = ""
+            done, _ = await asyncio.wait({asking}, timeout=SLOW)
+            if not done:
+                self._say(f"it has not answered for {SLOW:g} s")
+            self.standing = await asking
         except Exception as error:  # whatever it is, who is served goes on being served
             if not isinstance(error, WheelworkError):
                 log.exception("looking at the registry failed")
-            self.since = self.since if self.trouble else time.time()
-            self.trouble = str(error) or type(error).__name__
-        if (self.standing, bool(self.trouble)) != before:
+            self._say(str(error) or type(error).__name__)
+            return False
+        if self.standing != before or self.trouble:
+            self.trouble = ""
             self._changed()
-        return not self.trouble
+        return True
+
+    def _say(self, trouble: str) -> None:
+        fresh, self.trouble = not self.trouble, trouble
+        if fresh:
+            self._changed()
