@@ -110,7 +110,7 @@ class LoopHost:
     def health(self) -> Health:
         """`down` where nobody answers, `degraded` where not all is served that should be, or the registry is away."""
         keeper, name = self._keeper, f"loop {self.hosted.name}"
-        meant = [version for version in self._meant() if version not in self._fleet.table]
+        meant = self._meant()
         notes = [f"not served: {keeper.refused[version].reason}" for version in meant if version in keeper.refused]
         notes += [
             f"version {version} waits: {keeper.pending[version].reason}"
@@ -232,7 +232,7 @@ class LoopHost:
         if running.engine.live:
             for version in [one for one in self._fleet.table if one not in roles]:
                 self._fleet.drop(version)
-        keeper.forget(version for version in keeper.admitted if version not in roles)
+        keeper.forget(one for one in keeper.admitted if one not in roles and one not in self._fleet.table)
         standing = self._standing or Standing(None)
         last = Remembered(
             standing=standing.version,

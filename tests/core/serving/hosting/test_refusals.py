@@ -201,6 +201,23 @@ def test_a_served_adapter_is_not_changed_by_what_happens_to_the_registrys(tmp_pa
     asyncio.run(work())
 
 
+def test_a_version_that_is_loaded_needs_no_files_to_be_champion_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        stage = Stage(tmp_path, settings=QUICK.model_copy(update={"recent": 0}))
+        for version in ("1", "2"):
+            stage.releases.register(version)
+        stage.releases.promote("1")
+        async with stage.hosting() as host:
+            stage.releases.promote("2")
+            await until(lambda: champion(host) == "2")
+            shutil.rmtree(stage.releases.releases["1"].folder)
+            stage.releases.promote("1", "rollback")
+            await until(lambda: champion(host) == "1")
+            assert await stage.ask(host) == "1" and host.health()[0].state == "ok"
+
+    asyncio.run(work())
+
+
 def test_refusals_are_not_kept_without_end() -> None:
     refused = Refusals()
     for number in range(MOST + 5):

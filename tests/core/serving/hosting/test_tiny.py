@@ -31,12 +31,14 @@ def base(tmp_path: Path) -> ModelFiles:
 
 @pytest.fixture
 def releases(tmp_path: Path, base: ModelFiles, one_thread: None) -> FakeReleases:
-    """Versions 1 and 2 are measured adapters of the tiny Llama."""
+    """Versions 1, 2 and 3 are measured adapters of the tiny Llama; 3 was damaged since."""
     registry = FakeReleases(tmp_path)
-    for version in ("1", "2"):
+    for version in ("1", "2", "3"):
         folder = tiny_adapter(tmp_path / f"adapter-{version}", base.folder, seed=int(version))
         digest = Adapter.at(folder).digest
         registry.releases[version] = Release(version, folder, digest, fingerprint(adapter=digest))
+    weights = registry.releases["3"].folder / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     return registry
 
 
@@ -71,9 +73,7 @@ def test_the_tiny_llama_is_swapped_refused_and_started_again(
             assert answers and all(says[version] == text for version, text in answers)
             await until(lambda: len(_children()) == 1)
 
-            weights = releases.releases["1"].folder / "adapter_model.safetensors"
-            weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-            releases.promote("1")
+            releases.promote("3")
             await until(lambda: "not those that were registered" in host.health()[0].note)
             assert await said(host) == ("2", says["2"])
             releases.promote("2", "rollback")
