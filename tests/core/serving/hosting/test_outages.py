@@ -207,7 +207,7 @@ def test_a_registry_that_fails_in_an_unknown_way_is_an_outage(tmp_path: Path) ->
 
 def test_what_is_not_served_any_more_leaves_the_disk(tmp_path: Path) -> None:
     async def work() -> None:
-        stage = Stage(tmp_path, settings=QUICK.model_copy(update={"recent": 0}))
+        stage = Stage(tmp_path, live=True, settings=QUICK.model_copy(update={"recent": 0}))
         shelf = tmp_path / "home" / "serving" / "tiny"
         for version in ("1", "2"):
             stage.releases.register(version)
@@ -215,7 +215,8 @@ def test_what_is_not_served_any_more_leaves_the_disk(tmp_path: Path) -> None:
         async with stage.hosting():
             stage.releases.promote("2")
             await until(lambda: [one.name[:3] for one in shelf.glob("v*")] == ["v2-"])
-            assert Shelf(tmp_path / "home", "tiny").last == Shelf(tmp_path / "home", "tiny").last
+            last = Shelf(tmp_path / "home", "tiny").last
+            assert last is not None and (last.standing, last.answering, last.kept[0].version) == ("2", "2", "2")
         (shelf / "last.json").write_text("{")
         assert Shelf(tmp_path / "home", "tiny").last is None
 

@@ -83,6 +83,7 @@ def test_the_tiny_llama_is_swapped_refused_and_started_again(
             with pytest.raises(ServingError):
                 while True:
                     await said(host)
+            await until(lambda: host.health()[0].state == "down")
             await until(lambda: host.health()[0].state == "ok", 60)
             assert await said(host) == ("2", says["2"])
         assert not _children()
