@@ -12,6 +12,7 @@ from .digests import digest_of
 from .engines.base import EngineSettings
 from .engines.llamacpp import LlamaCpp
 from .engines.transformers import Transformers
+from .engines.vllm import Vllm
 from .errors import ConfigError, DataError
 from .evaluation.gate import GateSettings
 from .evaluation.holdouts.leaks import LeakCheck
@@ -43,7 +44,7 @@ from .training.fitting import refuse_base, refuse_engine, refuse_machine
 from .training.focus.order import ByDifficulty
 from .training.settings import Training
 
-AnyEngine = Annotated[LlamaCpp | Transformers, Field(discriminator="kind")]
+AnyEngine = Annotated[LlamaCpp | Transformers | Vllm, Field(discriminator="kind")]
 
 
 class LoopSettings(Setting):

@@ -146,7 +146,7 @@ class OpenAIChat:
     def _read(self, received: Received, request: ChatRequest) -> Reply | _Trouble:
         """The reply; trouble when the body breaks off. Raises TeacherError when it is whole and no completion."""
         try:
-            payload = _parsed(received.body)
+            payload = parsed(received.body)
         except (ValueError, RecursionError):
             return _Trouble(self._no_completion(received))
         try:
@@ -165,7 +165,8 @@ def _is_success(received: Received) -> bool:
     return 200 <= received.status < 300
 
 
-def _parsed(body: bytes) -> Any:
+def parsed(body: bytes) -> Any:
+    """The JSON in `body`. Raises ValueError for what is none."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -205,10 +206,10 @@ def _choice(choice: Any, echo: str) -> dict[str, Any]:
     text = choice["message"]["content"] or ""
     if echo:  # llama.cpp repeats the text it went on from
         text = text.removeprefix(echo)
-    return {"text": _whole(text), "finish": finish if finish in ("stop", "length") else "other"}
+    return {"text": whole(text), "finish": finish if finish in ("stop", "length") else "other"}
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
     """`text` with a sign for half an emoji, which a token limit can leave and no file can hold."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

@@ -1,23 +1,27 @@
-"""The embedded engine: llama.cpp in this process, on loopback, with one LoRA adapter per request."""
+"""The embedded engine: llama.cpp on loopback, with one LoRA adapter per request."""
 
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
 from pydantic import Field
+from yarl import URL
 
 from ..chat.messages import Chat
 from ..chat.openai import OpenAIChat
+from ..chat.transport import ConnectionTrouble, Sent, connections_to
 from ..digests import digest_of
-from ..errors import ModelError
+from ..errors import ModelError, ServingError
 from ..models.store import ModelFiles
 from ..settings import Setting
-from .base import Adapter, check_served
+from .base import Adapter, Body, EngineHealth, Route, check_served
+from .endpoint import Endpoint, gone
 from .gguf_lora import EXPORT, export_lora
+from .llamacpp_server import CONNECTIONS, Child, InProcess, Plan, Server, new_key
+
+PATIENCE = 2.0  # seconds for a word that it is well
 
 
 class LlamaCpp(Setting):
@@ -60,16 +64,49 @@ class LlamaCpp(Setting):
 
         Raises ModelError when the model has no GGUF file, or llama.cpp cannot load it or an adapter.
         """
-        if model.gguf is None:
-            raise ModelError(f"{model.name}: llama.cpp needs a .gguf file; set `engine: {{kind: transformers}}`")
-        if not model.gguf.is_file():
-            raise ModelError(f"{model.gguf}: there is no such file; fetch the model again")
-        converted = {name: _converted(adapter, model, cache) for name, adapter in adapters.items()}
-        engine = LlamaCppEngine(self, model, adapters, converted, choices)
+        engine = self._engine(InProcess, model, adapters, self._plan(model, adapters, cache, choices))
         try:
             yield engine
         finally:
             engine.close()
+
+    @contextmanager
+    def serve(self, model: ModelFiles, adapters: dict[str, Adapter], cache: Path) -> Iterator["LlamaCppEngine"]:
+        """The same in a child process, which can be stopped while requests come. Raises ModelError as `start` does."""
+        plan = self._plan(model, adapters, cache, 1).model_copy(update={"connections": CONNECTIONS})
+        engine = self._engine(Child, model, adapters, plan)
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+    def _plan(self, model: ModelFiles, adapters: dict[str, Adapter], cache: Path, choices: int) -> Plan:
+        if model.gguf is None:
+            raise ModelError(f"{model.name}: llama.cpp needs a .gguf file; set `engine: {{kind: transformers}}`")
+        if not model.gguf.is_file():
+            raise ModelError(f"{model.gguf}: there is no such file; fetch the model again")
+        return Plan(
+            gguf=str(model.gguf),
+            loras=tuple(str(_converted(adapter, model, cache)) for adapter in adapters.values()),
+            context=self.context,
+            sequences=max(self.slots, choices),
+            threads=self.threads,
+            f32=self.attention == "f32",
+            api_key=new_key(),
+        )
+
+    def _engine(
+        self, server: Callable[[Plan], Server], model: ModelFiles, adapters: dict[str, Adapter], plan: Plan
+    ) -> "LlamaCppEngine":
+        try:
+            running = server(plan)
+        except RuntimeError as error:  # the binding does not say why
+            adapters_too = f" with the adapters {', '.join(adapters)}" if adapters else ""
+            raise ModelError(
+                f"{model.gguf}: llama.cpp cannot load this model{adapters_too}; the file is damaged, of a kind that "
+                "this llama.cpp does not know, or too large for the memory: set `engine: {kind: transformers}`"
+            ) from error
+        return LlamaCppEngine(self, model, adapters, running, plan.api_key)
 
 
 def _converted(adapter: Adapter, model: ModelFiles, cache: Path) -> Path:
@@ -82,29 +119,16 @@ class LlamaCppEngine:
     """A running llama.cpp server; close it to free its memory and its port."""
 
     def __init__(
-        self,
-        settings: LlamaCpp,
-        model: ModelFiles,
-        adapters: dict[str, Adapter],
-        converted: dict[str, Path],
-        choices: int,
+        self, settings: LlamaCpp, model: ModelFiles, adapters: dict[str, Adapter], server: Server, api_key: str
     ) -> None:
         self._settings = settings
-        self._sequences = max(settings.slots, choices)
         self._model = model
         self._adapters = adapters
-        self.api_key = secrets.token_urlsafe(24)
-        library = binding()
-        try:
-            self._server: Any = library.Server(self._parameters(library, converted))
-        except Exception as error:  # the binding raises a bare RuntimeError that does not say why
-            adapters_too = f" with the adapters {', '.join(converted)}" if converted else ""
-            raise ModelError(
-                f"{model.gguf}: llama.cpp cannot load this model{adapters_too}; the file is damaged, of a kind that "
-                "this llama.cpp does not know, or too large for the memory: set `engine: {kind: transformers}`"
-            ) from error
-        self._await_loop(str(self._server.listening_address))
-        self.base_url = f"{self._server.listening_address}/v1"
+        self._server = server
+        self.api_key = api_key
+        self.base_url = f"{server.address}/v1"
+        self._endpoint = Endpoint(self.base_url, api_key)
+        self._probe = connections_to(URL(self.base_url), 1, PATIENCE)
 
     def chat(self, adapter: str | None = None, *, exact: bool = False) -> Chat:
         """Raises ModelError for an adapter that the engine was not started with."""
@@ -118,56 +142,70 @@ class LlamaCppEngine:
             timeout=600.0,
         )
 
+    async def answer(self, path: Route, body: Body, adapter: str | None) -> dict[str, Any]:
+        """As the Protocol says; a request for more choices than there are slots is refused by llama.cpp."""
+        reply = await self._endpoint.answer(path, self._asked(body, adapter), adapter or self._model.name)
+        if begun := _begun(body):  # repeated here, and not in a stream
+            for choice in reply["choices"]:
+                message = choice.get("message") or {}
+                if isinstance(content := message.get("content"), str):
+                    message["content"] = content.removeprefix(begun)
+        return reply
+
+    async def stream(self, path: Route, body: Body, adapter: str | None) -> AsyncGenerator[dict[str, Any], None]:
+        """As the Protocol says."""
+        asked = self._asked(body, adapter)
+        async with aclosing(self._endpoint.stream(path, asked, adapter or self._model.name)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    @property
+    def live(self) -> bool:
+        """llama.cpp loads adapters as it starts, and only then."""
+        return False
+
+    async def add(self, name: str, adapter: Adapter) -> None:
+        """Raises ModelError."""
+        raise ModelError(f"llama.cpp cannot load `{name}` while it runs; start another engine with it")
+
+    async def remove(self, name: str) -> None:
+        """Raises ModelError."""
+        raise ModelError(f"llama.cpp cannot let go of `{name}` while it runs; start another engine without it")
+
+    async def healthy(self) -> EngineHealth:
+        """Whether the process runs and its server answers in time."""
+        if reason := self._server.ended():
+            return EngineHealth("down", f"llama.cpp: {reason}")
+        try:
+            answered = await self._probe(Sent("GET", f"{self._server.address}/health", {}))
+        except ConnectionTrouble as trouble:
+            return EngineHealth("down", f"llama.cpp does not answer ({trouble})")
+        return (
+            EngineHealth("ok") if answered.status == 200 else EngineHealth("down", f"llama.cpp: {answered.text[:80]}")
+        )
+
     def scales(self, adapter: str | None) -> list[dict[str, float]]:
         """The field `lora` of a request that `adapter` is to answer. Raises ModelError when it is not served here."""
         check_served(adapter, self._adapters)
         return [{"id": index, "scale": float(name == adapter)} for index, name in enumerate(self._adapters)]
 
-    def _await_loop(self, address: str) -> None:
-        """Ask what goes through the server's queue: closed before its loop runs, xllamacpp would wait for ever."""
-        with httpx.Client(headers={"Authorization": f"Bearer {self.api_key}"}, trust_env=False, timeout=60) as client:
-            try:
-                client.get(f"{address}/lora-adapters").raise_for_status()
-            except httpx.HTTPError as error:
-                raise ModelError(f"{address}: the engine does not answer ({error}); run the command again") from error
-
     def close(self) -> None:
-        self._server = None  # its destructor ends the threads and frees the port
+        """From any thread."""
+        self._server.close()
+        self._endpoint.close()
 
-    def _parameters(self, xllamacpp: Any, converted: dict[str, Path]) -> Any:
-        parameters = xllamacpp.CommonParams()
-        parameters.model.path = str(self._model.gguf)
-        parameters.n_ctx = self._settings.context * self._sequences
-        parameters.n_parallel = self._sequences
-        parameters.hostnames = ["127.0.0.1"]
-        parameters.port = 0
-        parameters.api_keys = [self.api_key]
-        parameters.verbosity = 0
-        parameters.ui = False
-        parameters.endpoint_slots = False
-        parameters.offline = True
-        parameters.cache_ram_mib = 0  # llama.cpp would put up to 8 GB of old prompts aside
-        if self._settings.threads:
-            parameters.cpuparams.n_threads = self._settings.threads
-        if self._settings.attention == "f32":  # flash attention would round a float32 cache to float16 on its way
-            parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
-            parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        parameters.lora_init_without_apply = True
-        loras = []
-        for path in converted.values():
-            info = xllamacpp.CommonAdapterLoraInfo()
-            info.path = str(path)
-            info.scale = 1.0
-            loras.append(info)
-        parameters.lora_adapters = loras
-        return parameters
+    def _asked(self, body: Body, adapter: str | None) -> dict[str, Any]:
+        if self._server.ended():
+            raise gone(ConnectionTrouble(ConnectionError("the server ended")))
+        try:
+            scales = self.scales(adapter)
+        except ModelError as error:
+            raise ServingError(404, str(error), code="model_not_found", param="model") from error
+        return dict(body) | {"lora": scales, "model": self._model.name, "stream": False}
 
 
-def binding() -> Any:
-    """The module `xllamacpp`; it wants the OpenMP library, which a bare Debian lacks and torch brings along."""
-    try:
-        import xllamacpp
-    except ImportError:
-        import torch  # noqa: F401
-        import xllamacpp
-    return xllamacpp
+def _begun(body: Body) -> str:
+    """The text of an answer that the caller began."""
+    messages = body.get("messages") or [{}]
+    last = messages[-1]
+    return str(last.get("content") or "") if last.get("role") == "assistant" else ""

@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -13,24 +13,29 @@ from pydantic import Field
 
 from ..chat.messages import Chat, ChatRequest, Reply
 from ..digests import digest_of
-from ..errors import ModelError
+from ..errors import ModelError, ServingError
 from ..models.pretrained import device
 from ..models.progress import quiet_transformers
 from ..models.store import ModelFiles
 from ..settings import Setting
-from .base import Adapter, check_served
-
-# llama.cpp ends at these whatever the model's files say (llama-vocab.cpp); an answer must not depend on the engine
-END_MARKS = (
-    "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<eos>"
-)  # fmt: skip
+from .base import Adapter, Body, EngineHealth, Route, check_name, check_served
+from .batching import Batches, Draw, Row, Watch
+from .endings import Stops, end_tokens
+from .peft_adapters import activate, slot, with_adapter, with_adapters, without
+from .wanted import Chunks, Wanted, Written, reply, wanted
 
 
 class Transformers(Setting):
-    """transformers + PEFT in this process, one answer at a time, on the GPU where there is one."""
+    """transformers + PEFT in this process, on the GPU where there is one.
+
+    A round is answered one request at a time. The gateway's requests to the same adapter are answered together, with
+    the same tokens as alone but for ties in the last digits.
+    """
 
     kind: Literal["transformers"] = "transformers"
     device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`")
+
+    batch: int = Field(8, ge=1, le=256, description="answers that are written together while it serves")
 
     def identity(self) -> dict[str, str | int]:
         """The engine with its version, and the device."""
@@ -53,6 +58,12 @@ class Transformers(Setting):
         finally:
             engine.close()
 
+    def serve(
+        self, model: ModelFiles, adapters: dict[str, Adapter], cache: Path
+    ) -> AbstractContextManager["TransformersEngine"]:
+        """As `start`."""
+        return self.start(model, adapters, cache)
+
 
 class TransformersEngine:
     """A loaded model; one lock, since switching the adapter changes the model itself."""
@@ -61,7 +72,9 @@ class TransformersEngine:
         import transformers
 
         self._files = model
-        self._adapters = adapters
+        self._adapters = dict(adapters)
+        self._slots = {name: slot(number) for number, name in enumerate(adapters)}
+        self._loaded = len(adapters)  # slots are not used twice
         self._settings = settings
         self._device = device(settings.device)
         self._lock = threading.Lock()
@@ -71,7 +84,7 @@ class TransformersEngine:
                 network: Any = transformers.AutoModelForCausalLM.from_pretrained(
                     model.folder, dtype="float32" if self._device == "cpu" else "auto", local_files_only=True
                 )
-                self._ends = _end_tokens(self._tokenizer, network)
+                self._ends = end_tokens(self._tokenizer, network)
                 # how to sample is the request's to say, not the file's
                 network.generation_config = transformers.GenerationConfig(
                     eos_token_id=self._ends, pad_token_id=self._ends[0]
@@ -81,6 +94,8 @@ class TransformersEngine:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(f"{model.folder}: transformers cannot load this model ({reason[:160]})") from error
         self._network = network.to(self._device).eval()
+        self._context: int = getattr(network.config.get_text_config(), "max_position_embeddings", None) or 2**20
+        self._batches = Batches(self._write, settings.batch)
 
     def chat(self, adapter: str | None = None, *, exact: bool = False) -> Chat:
         """Always exact: every prompt is read whole. Raises ModelError for an adapter that is not served here."""
@@ -88,10 +103,51 @@ class TransformersEngine:
         fingerprint = self._settings.fingerprint(self._files, self._adapters.get(adapter or ""))
         return _TransformersChat(self, adapter, fingerprint)
 
+    async def answer(self, path: Route, body: Body, adapter: str | None) -> dict[str, Any]:
+        """As the Protocol says."""
+        rows, done = self._wanted(path, body), {}
+        async with aclosing(self._written(rows, adapter, streamed=False)) as pieces:
+            async for piece in pieces:
+                done[piece.choice] = piece
+        return reply(path, adapter or self._files.name, rows, done)
+
+    async def stream(self, path: Route, body: Body, adapter: str | None) -> AsyncGenerator[dict[str, Any], None]:
+        """As the Protocol says."""
+        rows, done = self._wanted(path, body), []
+        chunks = Chunks(path, adapter or self._files.name)
+        async with aclosing(self._written(rows, adapter, streamed=True)) as pieces:
+            if path == "chat/completions":
+                for index in range(len(rows)):
+                    yield chunks.first(index)
+            async for piece in pieces:
+                yield chunks.piece(piece)
+                if piece.finish:
+                    done.append(piece)
+        yield chunks.last(rows, done)
+
+    @property
+    def live(self) -> bool:
+        """Adapters come and go between two batches of answers."""
+        return True
+
+    async def add(self, name: str, adapter: Adapter) -> None:
+        """As the Protocol says; waits for the answers that are being written."""
+        await asyncio.to_thread(self._batches.between, lambda: self._add(name, adapter))
+
+    async def remove(self, name: str) -> None:
+        """As the Protocol says; waits for the answers that are being written, those that wait get a 404."""
+        await asyncio.to_thread(self._batches.between, lambda: self._remove(name))
+
+    async def healthy(self) -> EngineHealth:
+        """Down once it is closed."""
+        return EngineHealth("ok" if self._network is not None else "down", self._batches.note())
+
     def close(self) -> None:
+        """Breaks off what is being written."""
+        self._batches.close()
         self._network = None
 
-    def answer(self, request: ChatRequest, adapter: str | None) -> Reply:
+    def complete(self, request: ChatRequest, adapter: str | None) -> Reply:
         """One completion; greedy at temperature 0, otherwise sampled with the request's own seed.
 
         Raises ModelError for a JSON schema, and for a conversation that the chat template does not take.
@@ -100,8 +156,8 @@ class TransformersEngine:
 
         if request.json_schema is not None:
             raise ModelError("the transformers engine cannot hold a reply to a JSON schema; use llamacpp or vllm")
-        prompt = self._prompt(request)
-        stops = _Stops(self._tokenizer, len(prompt), request.stop)
+        prompt = self._templated([message.model_dump() for message in request.messages])
+        stops = Stops(self._tokenizer, len(prompt), request.stop)
         sampling: dict[str, Any] = {"do_sample": False}
         if request.temperature > 0:
             sampling = {"do_sample": True, "temperature": request.temperature, "top_p": request.top_p, "top_k": 0}
@@ -126,11 +182,12 @@ class TransformersEngine:
             completion_tokens=len(fresh),
         )
 
-    def _prompt(self, request: ChatRequest) -> list[int]:
-        goes_on = request.messages[-1].role == "assistant"
+    def _templated(self, messages: list[dict[str, str]]) -> list[int]:
+        """Raises ModelError for a conversation that the model's chat template does not take."""
+        goes_on = bool(messages) and messages[-1]["role"] == "assistant"
         try:
             ids: list[int] = self._tokenizer.apply_chat_template(
-                [message.model_dump() for message in request.messages],
+                messages,
                 add_generation_prompt=not goes_on,
                 continue_final_message=goes_on,
                 return_dict=False,
@@ -143,7 +200,81 @@ class TransformersEngine:
         return ids
 
     def _switch(self, adapter: str | None) -> None:
-        switch(self._network, list(self._adapters), adapter)
+        activate(self._network, None if adapter is None else self._slots[adapter])
+
+    def _add(self, name: str, adapter: Adapter) -> None:
+        if check_name(name, adapter, self._adapters):
+            return
+        with self._lock:
+            place, self._loaded = slot(self._loaded), self._loaded + 1
+            self._network = with_adapter(self._network, adapter, place).to(self._device).eval()
+            self._adapters[name], self._slots[name] = adapter, place
+
+    def _remove(self, name: str) -> None:
+        check_served(name, self._adapters)
+        with self._lock:
+            without(self._network, self._slots.pop(name))
+            del self._adapters[name]
+
+    def _wanted(self, path: Route, body: Body) -> list[Wanted]:
+        def encode(text: str) -> list[int]:
+            return list(self._tokenizer.encode(text))
+
+        def template(messages: list[dict[str, str]]) -> list[int]:
+            try:
+                return self._templated(messages)
+            except ModelError as error:
+                raise ServingError(400, str(error), param="messages") from error
+
+        return wanted(path, body, template, encode, self._context)
+
+    async def _written(
+        self, wanted: list[Wanted], adapter: str | None, streamed: bool
+    ) -> AsyncGenerator[Written, None]:
+        """The pieces of all answers as they come, one with `finish` for each; closing it gives the rest up."""
+        loop, pieces = asyncio.get_running_loop(), asyncio.Queue[Written | Exception]()
+
+        def tell(piece: Written | Exception) -> None:
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        rows = [
+            Row(index, one, adapter, Stops(self._tokenizer, len(one.prompt), one.stop), self._ends, streamed, tell)
+            for index, one in enumerate(wanted)
+        ]
+        try:
+            self._batches.ask(rows)
+            left = len(rows)
+            while left:
+                piece = await pieces.get()
+                if isinstance(piece, Exception):
+                    raise piece
+                left -= piece.finish is not None
+                yield piece
+        finally:
+            for row in rows:
+                row.given_up = True
+
+    def _write(self, adapter: str | None, rows: list[Row]) -> None:
+        """Answer `rows` together: padded at the left, behind a mask. Raises ServingError for an adapter that went."""
+        import torch
+
+        longest = max(len(row.wanted.prompt) for row in rows)
+        padding = [longest - len(row.wanted.prompt) for row in rows]
+        ids = [[self._ends[0]] * pad + row.wanted.prompt for pad, row in zip(padding, rows, strict=True)]
+        mask = [[0] * pad + [1] * (longest - pad) for pad in padding]
+        drawn = any(row.wanted.temperature > 0 for row in rows)
+        with self._lock, torch.inference_mode():
+            if adapter is not None and adapter not in self._slots:
+                raise ServingError(404, f"`{adapter}` is not served any more", code="model_not_found", param="model")
+            self._switch(adapter)
+            self._network.generate(
+                input_ids=torch.tensor(ids, device=self._device),
+                attention_mask=torch.tensor(mask, device=self._device),
+                max_new_tokens=max(row.wanted.max_tokens for row in rows),
+                do_sample=False,  # whoever wants a drawn token gets it as the likeliest
+                stopping_criteria=[Watch(rows)],
+                logits_processor=[Draw(rows, self._device)] if drawn else [],
+            )
 
 
 class _TransformersChat:
@@ -165,73 +296,7 @@ class _TransformersChat:
 
     async def _one(self, request: ChatRequest, number: int) -> Reply:
         drawn = request.model_copy(update={"seed": request.seed + number, "choices": 1})
-        return await asyncio.to_thread(self._engine.answer, drawn, self._adapter)
+        return await asyncio.to_thread(self._engine.complete, drawn, self._adapter)
 
     async def aclose(self) -> None:
         """The model belongs to the engine."""
-
-
-class _Stops:
-    """Tells `generate` to end once one of the stop strings is in the text, and cuts it off."""
-
-    def __init__(self, tokenizer: Any, prompt: int, stops: tuple[str, ...]) -> None:
-        self._tokenizer = tokenizer
-        self._prompt = prompt
-        self._stops = stops
-
-    def __call__(self, ids: Any, scores: Any, **_: Any) -> Any:
-        import torch
-
-        met = bool(self._stops) and self.cut(ids[0, self._prompt :].tolist())[1]
-        return torch.tensor([met], device=ids.device)
-
-    def cut(self, fresh: list[int]) -> tuple[str, bool]:
-        """The text of the tokens before the first stop string, and whether there was one."""
-        text = self._tokenizer.decode(fresh, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
-        return (text[: min(found)], True) if found else (text, False)
-
-
-def _end_tokens(tokenizer: Any, network: Any) -> list[int]:
-    """The tokens that end an answer: what the model's files name, and what llama.cpp ends at besides."""
-    vocabulary = tokenizer.get_vocab()
-    named = network.generation_config.eos_token_id
-    ends = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
-    ends.extend(vocabulary.get(mark) for mark in END_MARKS)
-    known = list(dict.fromkeys(end for end in ends if end is not None))
-    if not known:
-        raise ValueError("it names no token that ends an answer")
-    return known
-
-
-def with_adapters(network: Any, adapters: Sequence[Adapter]) -> Any:
-    from peft import PeftModel
-    from safetensors import SafetensorError
-
-    for number, adapter in enumerate(adapters):
-        folder, name = str(adapter.folder), slot(number)
-        try:
-            if number == 0:
-                network = PeftModel.from_pretrained(network, folder, adapter_name=name)
-            loaded = network.load_adapter(folder, adapter_name=name)
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"{folder}: this adapter does not fit the model ({reason[:160]})") from error
-        if stray := [*loaded.missing_keys, *loaded.unexpected_keys]:
-            raise ModelError(f"{folder}: this adapter does not fit the model (`{stray[0]}`); it belongs to another one")
-    return network
-
-
-def switch(network: Any, adapters: Sequence[str], adapter: str | None) -> None:
-    """Let `network`, which was loaded with these adapters in this order, answer as one of them; None is the base."""
-    if not adapters:
-        return
-    if adapter is None:
-        network.base_model.disable_adapter_layers()
-    else:
-        network.base_model.enable_adapter_layers()
-        network.set_adapter(slot(adapters.index(adapter)))
-
-
-def slot(number: int) -> str:
-    return f"adapter_{number}"  # torch refuses dots, which versioned names have

@@ -27,7 +27,7 @@ class TrainingStack:
 
     def model(self, adapter: str | None) -> "Likelihood":
         """The adapter of this name, or the base; what was given before answers as this one too, from now on."""
-        from ..engines.transformers import switch
+        from ..engines.peft_adapters import switch
 
         switch(self._network, self._adapters, adapter)
         return self._likelihood
@@ -38,7 +38,7 @@ def training_stack(base: ModelFiles, adapters: Mapping[str, Adapter]) -> Iterato
     """Load `base` once and every adapter beside it, until the block ends. Raises ModelError where they do not fit."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from ..engines.transformers import with_adapters
+    from ..engines.peft_adapters import with_adapters
     from ..models.pretrained import device, load_whole
     from ..models.progress import quiet_transformers
     from ..quality.scores.likelihood import Likelihood

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..engines.base import Adapter
-from ..engines.transformers import with_adapters
+from ..engines.peft_adapters import with_adapters
 from ..errors import ConfigError, ModelError
 from ..models.pretrained import loading
 from ..models.progress import Progress, quiet_transformers, silent

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..engines.endings import END_MARKS
 from ..engines.llamacpp import LlamaCpp
-from ..engines.transformers import END_MARKS
 from .card import Source
 from .ollama import Turn, fixed_system, modelfile, pieces_of
 

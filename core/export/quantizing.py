@@ -81,7 +81,7 @@ def quantised(weight: Array, kind: Kind) -> Array:
 @cache
 def engine_quantiser() -> Any:
     """ggml's `ggml_quantize_chunk` in the library that xllamacpp brings; None where that does not export it."""
-    from ..engines.llamacpp import binding
+    from ..engines.llamacpp_server import binding
 
     try:
         chunk = ctypes.CDLL(binding().xllamacpp.__file__).ggml_quantize_chunk

@@ -151,7 +151,7 @@ def _soft(
     """What the teacher thinks of its own replies, token by token."""
     import transformers
 
-    from ..engines.transformers import with_adapters
+    from ..engines.peft_adapters import with_adapters
     from ..training.distilling import soft_targets
     from ..training.packing import encode
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from ..engines.base import Adapter
 from ..engines.gguf_lora import INEXPRESSIBLE
-from ..engines.transformers import slot, with_adapters
+from ..engines.peft_adapters import slot, with_adapters
 from ..errors import ConfigError, ModelError
 from ..models.pretrained import loading
 from ..models.progress import Progress, quiet_transformers, silent

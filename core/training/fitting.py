@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 def refuse_engine(training: Training, engine: str, where: str) -> None:
     """Raise ConfigError, naming the file `where`, for an adapter that `engine` could not serve."""
-    if engine != "llamacpp":
+    if engine == "transformers":
         return
     if training.dora:
+        why = "for which an adapter in GGUF has no place" if engine == "llamacpp" else "which vLLM does not do"
         raise ConfigError(
-            f"{where}: `train.dora` and the engine llamacpp do not go together: DoRA changes the size of each row, for "
-            "which an adapter in GGUF has no place; leave `dora` out, or set `engine: {kind: transformers}`"
+            f"{where}: `train.dora` and the engine {engine} do not go together: DoRA changes the size of each row, "
+            f"{why}; leave `dora` out, or set `engine: {{kind: transformers}}`"
         )
+    if engine == "vllm":  # which models may have LoRA on embeddings and head it knows itself
+        return
     if ends := [name for name in training.targets if ENDS.search(name)]:
         raise ConfigError(
             f"{where}: `train.targets` has `{ends[0]}`, embeddings or the output head, which llamacpp serves no update "

@@ -109,7 +109,7 @@ def test_replies_score_as_under_hf(llama: ModelFiles, tmp_path: Path) -> None:
     with Transformers(device="cpu").start(llama, {}, tmp_path) as engine:
 
         def ask(requests: Sequence[ChatRequest]) -> list[Reply]:
-            return [engine.answer(request, None) for request in requests]
+            return [engine.complete(request, None) for request in requests]
 
         found = Harness(path, LmEval()).by_replies(ask, longest=12)
     theirs = by_hf(llama, path, chat=True)
