@@ -1,11 +1,10 @@
 """What hosting is told from outside: the loop that is served, what the registry says, who is on trial."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ...engines.base import Adapter, Engine
+from ...engines.base import EngineSettings
 from ...models.store import ModelFiles
 from ...registry.fingerprint import Fingerprint, fingerprint_of
 from ...registry.journal import Kind
@@ -72,49 +71,12 @@ class Trial(Protocol):
         ...
 
 
-class EngineHealth(Protocol):
-    @property
-    def state(self) -> Literal["ok", "degraded", "down"]: ...
-
-    @property
-    def note(self) -> str: ...
-
-
-class ServingEngine(Engine, Protocol):
-    """What serving asks of an engine."""
-
-    async def answer(
-        self, path: Literal["chat/completions", "completions"], body: Mapping[str, Any], adapter: str | None
-    ) -> dict[str, Any]: ...
-
-    def stream(
-        self, path: Literal["chat/completions", "completions"], body: Mapping[str, Any], adapter: str | None
-    ) -> AsyncIterator[dict[str, Any]]: ...
-
-    @property
-    def live(self) -> bool: ...
-
-    async def add(self, name: str, adapter: Adapter) -> None: ...
-
-    async def remove(self, name: str) -> None: ...
-
-    async def healthy(self) -> EngineHealth: ...
-
-
-class ServingSettings(Protocol):
-    """What serving asks of an engine's settings."""
-
-    def serve(
-        self, model: ModelFiles, adapters: dict[str, Adapter], cache: Path
-    ) -> AbstractContextManager[ServingEngine]: ...
-
-
 class Hosted(NamedTuple):
     """A loop as it is served, with what tells who is champion and who is on trial."""
 
     name: str
     base: ModelFiles
-    engine: ServingSettings
+    engine: EngineSettings
     releases: Releases
     fingerprint: Callable[[str], Fingerprint]
     """Of the base with the adapter of a digest, as it would be served now; empty: the base alone. Reads small files."""
@@ -137,7 +99,7 @@ class Hosted(NamedTuple):
         return cls(
             name=loop.name,
             base=base,
-            engine=cast(ServingSettings, loop.engine_for(base)),
+            engine=loop.engine_for(base),
             releases=releases,
             fingerprint=lambda adapter: fingerprint_of(loop, base, adapter),
             question=tuple(message.model_dump(mode="json") for message in loop.writing().ask(text)),

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from ...engines.base import Engine
 from ..parts import Lease
 from .admission import Admitted
-from .parts import Hosted, ServingEngine
+from .parts import Hosted
 
 log = logging.getLogger(__name__)
 STEP = 0.02  # seconds between looks whether the last request has gone
@@ -29,7 +30,7 @@ class Slot:
 class Running:
     """A started engine. It is closed once, by whoever took it out of service."""
 
-    def __init__(self, engine: ServingEngine, context: AbstractContextManager[ServingEngine]) -> None:
+    def __init__(self, engine: Engine, context: AbstractContextManager[Engine]) -> None:
         self.engine = engine
         self.slots: dict[str, Slot] = {}
         self._context = context

@@ -3,8 +3,9 @@
 import asyncio
 from typing import Any
 
+from ...engines.base import Engine
 from ...errors import DependencyError, ServingError
-from .parts import Hosted, ServingEngine
+from .parts import Hosted
 
 
 class NotReadyError(Exception):
@@ -20,7 +21,7 @@ class NotReadyError(Exception):
         self.lasting = lasting
 
 
-async def ask_first(engine: ServingEngine, adapter: str | None, hosted: Hosted) -> None:
+async def ask_first(engine: Engine, adapter: str | None, hosted: Hosted) -> None:
     """Ask the loop's question, as a caller would; greedy and short. Raises NotReadyError that blames nobody."""
     settings = hosted.settings
     body: dict[str, Any] = {
