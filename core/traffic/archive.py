@@ -98,6 +98,21 @@ class Archive:
         where = (exchanges.c.loop == loop) & (exchanges.c.at >= since)
         yield from self._joined(sa.select(exchanges).where(where).order_by(exchanges.c.at, exchanges.c.id))
 
+    def corrected(self, loop: str) -> Iterator[Voiced]:
+        """The exchanges of a loop that users corrected, by time."""
+        spoken = sa.select(feedback.c.exchange).where(feedback.c.correction.is_not(None))
+        where = (exchanges.c.loop == loop) & exchanges.c.id.in_(spoken)
+        yield from self._joined(sa.select(exchanges).where(where).order_by(exchanges.c.at, exchanges.c.id))
+
+    def intents_of(self, ids: Sequence[str]) -> dict[str, Intent]:
+        """What is known of these exchanges."""
+        found: dict[str, Intent] = {}
+        with self.database.reading() as connection:
+            for at in range(0, len(ids), MANY):
+                asked = sa.select(intents).where(intents.c.exchange.in_(ids[at : at + MANY]))
+                found |= {row["exchange"]: Intent(**row) for row in connection.execute(asked).mappings()}
+        return found
+
     def unlabelled(self, loop: str, limit: int) -> list[Exchange]:
         """Answered exchanges with texts whose intent is not known, the oldest first."""
         known = sa.select(intents.c.exchange).where(intents.c.exchange == exchanges.c.id).exists()
@@ -113,7 +128,7 @@ class Archive:
 
     def intents(self, loop: str, limit: int, since: float = 0.0) -> list[Intent]:
         """What recent questions wanted, the latest first."""
-        asked = sa.select(intents).where(intents.c.loop == loop, intents.c.at >= since)
+        asked = sa.select(intents).where(intents.c.loop == loop, intents.c.at >= since, intents.c.label != "")
         with self.database.reading() as connection:
             found = connection.execute(asked.order_by(intents.c.at.desc(), intents.c.exchange).limit(limit)).mappings()
             return [Intent(**row) for row in found]
@@ -149,6 +164,14 @@ class Archive:
         )
         with self.database.reading() as connection:
             return int(connection.execute(asked).scalar() or 0)
+
+    def pending(self, loop: str, now: float) -> dict[str, float]:
+        """What `settings.due` looks at: `corrections` that wait, and `minutes` since the last collection, if any."""
+        asked = sa.select(sa.func.max(collected.c.at))
+        with self.database.reading() as connection:
+            last = connection.execute(asked.where(collected.c.loop == loop, collected.c.what == "collection")).scalar()
+        told: dict[str, float] = {"corrections": self.waiting(loop)}
+        return told if last is None else told | {"minutes": max(0.0, (now - last) / 60)}
 
     def measured(self, loop: str, since: float) -> Iterator[Sequence[Any]]:
         """Of each exchange but shadows: id, at, version, status, latency; a light read, in order of time."""

@@ -97,6 +97,25 @@ class Database:
             self._inode = _inode(Path(str(self.url.database))) if self.is_sqlite else None
         return self._engine
 
+    def shrink(self) -> None:
+        """Give back a little of the room that deleted rows left; Postgres does so by itself."""
+        self._outside("PRAGMA incremental_vacuum(1000)")
+
+    def checkpoint(self) -> None:
+        """Empty SQLite's journal into the file, so that what was overwritten there is gone from both."""
+        self._outside("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _outside(self, pragma: str) -> None:
+        """Run a statement of SQLite outside of any transaction, with all that it returns."""
+        if self.is_sqlite:
+            raw = self.opened().raw_connection()
+            try:
+                cursor = raw.cursor()
+                cursor.execute(pragma)
+                cursor.fetchall()
+            finally:
+                raw.close()
+
     def close(self) -> None:
         if self._engine is not None:
             self._engine.dispose()

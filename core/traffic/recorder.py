@@ -21,7 +21,7 @@ from .archive import Archive
 from .database import TROUBLE, Database, address
 from .redaction import hasher, redacted, redacted_feedback
 from .retention import prune_some
-from .settings import TrafficSettings
+from .settings import TrafficSettings, due
 from .spool import Spool
 
 EVERY = 0.05  # seconds between two commits
@@ -124,6 +124,13 @@ class Recorder:
         with self._guard:
             waiting = len(self._asked)
         return {"stored": self._stored, "spooled": self._spooled, "dropped": self._dropped, "waiting": waiting}
+
+    def due(self, loop: str) -> bool:
+        """Whether the traffic of a loop is to be collected now; asks the database."""
+        try:
+            return due(self._reader.pending(loop, self._clock()), self._settings(loop).collect)
+        except (*TROUBLE, WheelworkError):
+            return False
 
     def flush(self, patience: float = 10.0) -> bool:
         """Wait until what was taken so far is written down; whether it is. For tests and for the end."""

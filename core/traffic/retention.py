@@ -22,9 +22,8 @@ def prune_some(archive: Archive, loop: str, settings: TrafficSettings, now: floa
         _delete(connection, ids)
         if not ids:
             _lone(connection, now - settings.feedback_days * DAY)
-    if ids and archive.database.is_sqlite:
-        with archive.database.reading() as connection:  # gives the room back a little at a time
-            connection.exec_driver_sql("PRAGMA incremental_vacuum(1000)")
+    if ids:
+        archive.database.shrink()
     return len(ids)
 
 
@@ -45,10 +44,12 @@ def forget_user(archive: Archive, loop: str, user: str) -> list[str]:
     gone: list[str] = []
     while True:
         with archive.database.writing() as connection:
+            if archive.database.is_sqlite:  # else what is deleted stays readable in the file until it is written over
+                connection.exec_driver_sql("PRAGMA secure_delete=ON")
             own = sa.select(exchanges.c.id).where(exchanges.c.loop == loop, exchanges.c.user == user).limit(MANY)
             ids = list(connection.execute(own).scalars())
             if not ids:
-                return gone
+                break
             named = sa.select(intents.c.label).where(intents.c.exchange.in_(ids), intents.c.how == "cluster")
             labels = list(connection.execute(named.distinct()).scalars())
             of_clusters = sa.delete(intents).where(intents.c.loop == loop, intents.c.how == "cluster")
@@ -56,6 +57,9 @@ def forget_user(archive: Archive, loop: str, user: str) -> list[str]:
                 connection.execute(of_clusters.where(intents.c.label.in_(labels[at : at + MANY])))
             _delete(connection, ids)
             gone += ids
+    if archive.database.is_sqlite:
+        archive.database.checkpoint()
+    return gone
 
 
 def _aged(connection: sa.Connection, loop: str, settings: TrafficSettings, now: float) -> list[str]:

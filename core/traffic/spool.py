@@ -7,7 +7,7 @@ A file is closed at SEGMENT bytes; taken in, it is removed whole. When all of th
 new ones are not taken, and old ones go for feedback, never the other way round.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -82,9 +82,12 @@ class Spool:
                 with suppress(DataError, OSError):
                     yield from ((one.id, (one.key, one.loop)) for one in read_lines(path, Exchange, "the spool"))
 
-    def forget(self, gone: Callable[[Exchange], bool]) -> int:
-        """Take out the exchanges that are to be `gone`, and what was said of them; how many exchanges they were."""
-        count, ids = 0, set[str]()
+    def forget(self, gone: Callable[[Exchange], bool], also: Iterable[str] = ()) -> int:
+        """Take out the exchanges that are to be `gone`, and what was said of them and of those of the ids `also`.
+
+        Returns how many exchanges they were.
+        """
+        count, ids = 0, set(also)
         with self._changing():
             for path in sorted(self._files(), key=lambda path: (path.name.endswith(FEEDBACK), path.name)):
                 if path.name.endswith(EXCHANGES):
