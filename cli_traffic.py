@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .cli_pool import LoopName
-from .core.errors import DataError, DependencyError
+from .core.errors import DataError
 from .core.workspace import home, locked
 
 if TYPE_CHECKING:
@@ -130,23 +130,11 @@ def _archive(loop: str) -> "Iterator[tuple[Archive, LoopSettings]]":
     """The traffic database, and the settings of the loop that is asked about."""
     from .core.loops import read_settings
     from .core.naming import find_loop
-    from .core.traffic.archive import Archive
-    from .core.traffic.database import TROUBLE, Database
+    from .core.traffic.reaching import reached
 
     settings = read_settings(find_loop(loop))
-    database = Database.of(home())
-    try:
-        yield Archive(database), settings
-    except TROUBLE as error:
-        if isinstance(error, DependencyError) or not hasattr(error, "code"):
-            raise
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise DependencyError(
-            f"the traffic database {database.name} did not do as asked ({reason[:200]}); check it, then run the "
-            "command again"
-        ) from error
-    finally:
-        database.close()
+    with reached(home()) as archive:
+        yield archive, settings
 
 
 def _moment(since: str | None) -> float:

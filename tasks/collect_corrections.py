@@ -20,7 +20,7 @@ from ..core.quality.known import Text
 from ..core.quality.thresholds import read_calibration
 from ..core.rounds import Site
 from ..core.samples import Sample
-from ..core.traffic.archive import Archive, Mark
+from ..core.traffic.archive import Mark
 from ..core.traffic.corrections import (
     SOURCE,
     TAKEN,
@@ -33,7 +33,7 @@ from ..core.traffic.corrections import (
     sample_of,
     sifting,
 )
-from ..core.traffic.database import Database
+from ..core.traffic.reaching import reached
 from ..core.traffic.settings import settings_in
 from ..core.traffic.told import Part
 from .sift import encoder_of, load_encoder
@@ -51,22 +51,23 @@ def take_corrections(site: Site) -> Part:
     """
     name = load_loop(site.loop).name
     pool = Pool(site.home, name)
-    loop, archive = load_loop(site.loop, excluded=pool.excluded()), Archive(Database.of(site.home))
-    found = ((one.exchange, one.said) for one in archive.corrected(name))
-    read, outcomes = corrections_in(found, list(loop.labels), loop.material.passages)
-    done = archive.marks(name, MARKED)
-    chosen = choose(read, done, settings_in(loop.settings).collect.agree, labelled=bool(loop.labels))
-    taken = _Taking(site, loop, pool, chosen.taken) if chosen.taken else None
-    outcomes |= chosen.outcomes
-    if taken is not None:
-        fates = {one.question.key: taken.fates[f"{SOURCE}{one.exchange}"] for one in chosen.taken}
-        of = {one.id: one.question.key for one in read}
-        outcomes |= {id: fates[of[id]] for id, outcome in chosen.outcomes.items() if outcome == TAKEN}
-    news = {id: outcome for id, outcome in outcomes.items() if done.get(id) != outcome}
-    archive.mark(name, [Mark(MARKED, id, outcome) for id, outcome in news.items()], time.time())
-    counts = Counter(news.values())
-    figures = {"corrections taken": counts.pop(TAKEN, 0)} | {f"corrections: {why}": n for why, n in counts.items()}
-    return Part(figures=figures, notes=tuple(taken.notes) if taken else ())
+    loop = load_loop(site.loop, excluded=pool.excluded())
+    with reached(site.home) as archive:
+        found = ((one.exchange, one.said) for one in archive.corrected(name))
+        read, outcomes = corrections_in(found, list(loop.labels), loop.material.passages)
+        done = archive.marks(name, MARKED)
+        chosen = choose(read, done, settings_in(loop.settings).collect.agree, labelled=bool(loop.labels))
+        taken = _Taking(site, loop, pool, chosen.taken) if chosen.taken else None
+        outcomes |= chosen.outcomes
+        if taken is not None:
+            fates = {one.question.key: taken.fates[f"{SOURCE}{one.exchange}"] for one in chosen.taken}
+            of = {one.id: one.question.key for one in read}
+            outcomes |= {id: fates[of[id]] for id, outcome in chosen.outcomes.items() if outcome == TAKEN}
+        news = {id: outcome for id, outcome in outcomes.items() if done.get(id) != outcome}
+        archive.mark(name, [Mark(MARKED, id, outcome) for id, outcome in news.items()], time.time())
+        counts = Counter(news.values())
+        figures = {"corrections taken": counts.pop(TAKEN, 0)} | {f"corrections: {why}": n for why, n in counts.items()}
+        return Part(figures=figures, notes=tuple(taken.notes) if taken else ())
 
 
 class _Taking:

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import orjson
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ..digests import SHORT, digest_of
 from ..serving.exchange import Exchange, Feedback
-from .database import Database
+from .database import Database, address
 from .tables import collected, exchanges, feedback, intents
 
 MANY = 500  # rows or ids that one statement names
@@ -50,10 +51,21 @@ class Mark(NamedTuple):
 
 
 class Archive:
-    """The traffic of every loop in one database."""
+    """The traffic of every loop in one database; in a `with` block it is closed at the end."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
+
+    @classmethod
+    def of(cls, home: Path, patience: float = 10.0) -> Self:
+        """The one that holds the traffic of `home`; `patience` in seconds is for locks of other processes."""
+        return cls(Database(address(home), home, patience))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.database.close()
 
     # writing
 

@@ -56,11 +56,6 @@ class Database:
         self._engine: sa.Engine | None = None
         self._inode: int | None = None
 
-    @classmethod
-    def of(cls, home: Path, patience: float = 10.0) -> "Database":
-        """The one that holds the traffic of `home`."""
-        return cls(address(home), home, patience)
-
     @property
     def is_sqlite(self) -> bool:
         return self.url.get_backend_name() == "sqlite"

@@ -8,6 +8,7 @@ from ..attribution.findings import Attribution, Evidence, Found, SuiteAttributio
 from ..attribution.journal import Entry
 from ..attribution.proposing import FEWEST, MOST, PER_ITEM
 from ..attribution.remedies import MoreSamples
+from ..digests import digest_of
 from .archive import Intent, Voiced
 from .said import correction_in, opinion
 
@@ -26,10 +27,8 @@ class Rated(NamedTuple):
     content: bool
 
 
-def rated(
-    found: Iterable[Voiced], intents: Mapping[str, Intent], category_of: Callable[[str, Voiced], str | None]
-) -> list[Rated]:
-    """Exchanges with a thumb, a rating or a correction, whose intent and category are known.
+def rated(found: Iterable[Voiced], intents: Mapping[str, Intent], categories: Mapping[str, str]) -> list[Rated]:
+    """Exchanges with a thumb, a rating or a correction, whose intent is known, and the category of that.
 
     A correction says that the answer was wrong, unless a later thumb is up.
     """
@@ -39,7 +38,7 @@ def rated(
         if content is None and correction_in(one) is None:
             continue
         intent = intents.get(one.exchange.id)
-        category = category_of(intent.label, one) if intent else None
+        category = categories.get(intent.label) if intent else None
         if intent and category:
             told.append(Rated(one.exchange.id, intent.label, category, bool(content)))
     return told
@@ -71,7 +70,8 @@ def attribution_of(told: Sequence[Rated], least: int) -> SuiteAttribution | None
         found.append(
             Found(
                 axis="label" if bad[0].category == intent else "cluster",
-                name=intent,
+                # the name of a cluster is a question of a user's, which is for the database alone
+                name=intent if bad[0].category == intent else f"{bad[0].category}, {digest_of(intent)[:6]}",
                 members=members[intent],
                 failing=len(bad),
                 p_value=None,

@@ -18,7 +18,7 @@ from ..quality.personal import DEFAULT_KINDS
 from ..serving.exchange import Exchange, Feedback
 from ..serving.parts import Health
 from .archive import Archive
-from .database import TROUBLE, Database, address
+from .database import TROUBLE
 from .redaction import hasher, redacted, redacted_feedback
 from .retention import prune_some
 from .settings import TrafficSettings, due
@@ -51,8 +51,8 @@ class Recorder:
         self.hashed = hasher(home)
         """Hashes who asked, as `Exchange.user` and `Exchange.conversation` want it."""
         self._loops = dict(loops or {})
-        self._archive = Archive(Database(address(home), home, patience=LOCKED))
-        self._reader = Archive(Database(address(home), home, patience=1.0))
+        self._archive = Archive.of(home, patience=LOCKED)
+        self._reader = Archive.of(home, patience=1.0)
         self._spool = Spool(home, spool_bytes)
         self._capacity = capacity
         self._clock = clock
@@ -161,10 +161,10 @@ class Recorder:
         self._quiet.set()
         while True:
             self._wake.wait(timeout=AGAIN if self._away else 30.0)
-            ending = self._closing.is_set()
-            if not ending:
+            if not self._closing.is_set():
                 time.sleep(EVERY)  # others come meanwhile, and are written with the first
             self._wake.clear()
+            ending = self._closing.is_set()  # looked at after that: who closes now wakes us again
             self._turn(ending)
             if ending:
                 return

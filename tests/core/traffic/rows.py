@@ -5,7 +5,6 @@ from typing import Any
 
 from wheelwork.core.serving.exchange import Exchange, Feedback
 from wheelwork.core.traffic.archive import Archive
-from wheelwork.core.traffic.database import Database
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -32,7 +31,7 @@ def said(number: int, **what: Any) -> Feedback:
 
 
 def an_archive(home: Path) -> Archive:
-    return Archive(Database.of(home))
+    return Archive.of(home)
 
 
 def stored(home: Path, *rows: Exchange | Feedback) -> Archive:

@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from wheelwork.core.errors import ConfigError
 from wheelwork.core.traffic import migrations
 from wheelwork.core.traffic.archive import Archive, Intent, Mark
-from wheelwork.core.traffic.database import URL, Database, address, upgrade
+from wheelwork.core.traffic.database import URL, address, upgrade
 from wheelwork.core.traffic.recorder import Recorder
 from wheelwork.core.traffic.retention import forget_user, prune
 from wheelwork.core.traffic.settings import TrafficSettings
@@ -99,7 +99,7 @@ def test_what_another_key_said_while_nobody_could_tell_does_not_count(tmp_path: 
 )
 def test_the_address_says_where(told: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(URL, told)
-    database = Database.of(tmp_path)
+    database = Archive.of(tmp_path).database
     assert database.url.get_backend_name() == found and "word" not in database.name
 
 
@@ -169,7 +169,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def on_postgres(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
     monkeypatch.setenv(URL, postgres)
-    archive = Archive(Database.of(tmp_path))
+    archive = Archive.of(tmp_path)
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -193,7 +193,7 @@ def test_on_postgres_everything_is_as_on_sqlite(on_postgres: Archive, tmp_path: 
     recorder.close()
     (found,) = archive.voiced("tiny")
     assert "half an emoji" in found.exchange.reply and found.said[0].correction == "wifi \N{SYMBOL FOR NULL}"
-    archive.add([one], [])
+    archive.add([found.exchange], [])
     archive.label([Intent(one.id, "tiny", one.at, label, "encoder", 0.5, "line") for label in ("line", "wifi")])
     assert [intent.label for intent in archive.intents("tiny", 5)] == ["wifi"]
     archive.mark("tiny", [Mark("collection", "last", "")], NOW)

@@ -254,7 +254,7 @@ def disliked(counts: dict[str, tuple[int, int]], least: int = 3) -> Any:
                 one = asked(number)
                 voiced.append(Voiced(one, (said(number, thumb=thumb),)))
                 intents[one.id] = Intent(one.id, "tiny", NOW, label, "encoder", 0.9, "line")
-    told = rated(voiced, intents, lambda intent, _: intent if intent in LABELS else None)
+    told = rated(voiced, intents, {label: label for label in LABELS})
     return attribution_of(told, least)
 
 
