@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .cli_pool import LoopName
-from .core.errors import DataError
+from .core.errors import DataError, UserError
 from .core.workspace import home, locked
 
 if TYPE_CHECKING:
@@ -140,26 +140,31 @@ def _archive(loop: str) -> "Iterator[tuple[Archive, LoopSettings]]":
 def _moment(since: str | None) -> float:
     from .core.registry.when import moment_of
 
-    return 0.0 if since is None else moment_of(since, datetime.now(UTC)).timestamp()
+    if since is None:
+        return 0.0
+    try:
+        return moment_of(since, datetime.now(UTC)).timestamp()
+    except UserError as error:
+        raise DataError(str(error).replace("--at", "--since", 1)) from None
 
 
 def _table(rows: "Sequence[Figures]", days: bool) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     for name in ("version", *(["day"] if days else [])):
         table.add_column(name, no_wrap=True)
-    for name in ("exchanges", "errors", "p50 s", "p95 s", "satisfied", "corrected", "recall"):
+    for name in ("asked", "errors", "p50, p95 s", "satisfied", "of", "corrected", "recall"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         content = "–"
-        if row.satisfaction is not None:
-            content = f"{row.satisfaction:.0%} of {row.rated} [{row.low:.0%}, {row.high:.0%}]".replace("[", "\\[")
+        if row.satisfaction is not None and row.low is not None and row.high is not None:
+            content = escape(f"{row.satisfaction:.0%} [{100 * row.low:.0f}–{100 * row.high:.0f}]")
         table.add_row(
             *(escape(row.version), row.day)[: 1 + days],
             f"{row.exchanges:,}",
             f"{row.errors:,}",
-            _number(row.latency_p50, ".2f"),
-            _number(row.latency_p95, ".2f"),
+            f"{_number(row.latency_p50, '.2f')} {_number(row.latency_p95, '.2f')}",
             content,
+            f"{row.rated:,}",
             _number(row.correction_rate, ".1%"),
             _number(row.recall, ".0%"),
         )

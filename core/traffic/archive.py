@@ -242,7 +242,9 @@ class Archive:
         insert: Any = (sqlite if self.database.is_sqlite else postgresql).insert(table)
         if replace:
             keys = [column.name for column in table.primary_key]
-            insert = insert.on_conflict_do_update(keys, set_={name: insert.excluded[name] for name in replace})
+            insert = insert.on_conflict_do_update(
+                index_elements=keys, set_={name: insert.excluded[name] for name in replace}
+            )
         else:
             insert = insert.on_conflict_do_nothing()
         connection.execute(insert, list(rows))
@@ -255,7 +257,7 @@ def row_of(one: Exchange) -> dict[str, Any]:
     return row | {"messages": messages, "size": len(messages) + len(one.reply)}
 
 
-def exchange_of(row: Record) -> Exchange:
+def exchange_of(row: Any) -> Exchange:
     """An exchange from its row."""
     told = {name: row[name] for name in FIELDS}
     return Exchange.model_construct(messages=tuple(orjson.loads(row["messages"])), **told)
@@ -271,7 +273,7 @@ def feedback_id(one: Feedback) -> str:
     return digest_of(one.model_dump(mode="json"))[: 2 * SHORT]
 
 
-def feedback_of(row: Record) -> Feedback:
+def feedback_of(row: Any) -> Feedback:
     """Feedback from its row."""
     return Feedback.model_construct(**{name: row[name] for name in Feedback.model_fields})
 
