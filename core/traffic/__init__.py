@@ -3,6 +3,7 @@
 settings.py      how long what is kept, what is masked, when it is turned into material
 tables.py        the tables, and where the database lies
 database.py      one database: opened, brought to the present tables, read and written
+trouble.py       whether the database is away, and why
 archive.py       what is asked of the tables
 reaching.py      the same for a command or a task
 redaction.py     secrets and personal data go before anything is stored; users are keyed hashes

@@ -1,24 +1,21 @@
 """One traffic database: SQLite in WAL by default, Postgres by URL, brought to the present tables when it is opened."""
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from ..errors import ConfigError, DependencyError, WorkspaceError
+from ..errors import ConfigError
 from ..workspace import explaining_disk_errors, locked
 from .tables import HEAD
 
 URL = "WHEELWORK_TRAFFIC_URL"
 MIGRATING = 7_341_985  # of Postgres's advisory lock; any number that is nobody else's
 PATIENCE = 60.0  # seconds that one process waits for another to change the tables
-TROUBLE = (SQLAlchemyError, sqlite3.Error, OSError, DependencyError, WorkspaceError)
-"""What a database that is away, locked, full or damaged raises."""
 
 
 def address(home: Path) -> sa.URL:
@@ -45,8 +42,8 @@ def address(home: Path) -> sa.URL:
 class Database:
     """The database at `url`. Nothing is opened or made before it is read, written or `opened`.
 
-    `patience` is how many seconds it waits for a lock of another process. Methods raise what TROUBLE lists, and
-    ConfigError for a database that a later release has made.
+    `patience` is how many seconds it waits for a lock of another process. Methods raise what AWAY of
+    `trouble.py` lists, and ConfigError for a database that a later release has made.
     """
 
     def __init__(self, url: sa.URL, home: Path, patience: float = 10.0) -> None:

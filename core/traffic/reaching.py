@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import DependencyError
 from .archive import Archive
+from .trouble import reason_of
 
 
 @contextmanager
@@ -18,8 +19,7 @@ def reached(home: Path) -> Iterator[Archive]:
         try:
             yield archive
         except (SQLAlchemyError, sqlite3.Error) as error:
-            reason = (str(getattr(error, "orig", None) or error).strip().splitlines() or ["no reason given"])[0]
             raise DependencyError(
-                f"the traffic database {archive.database.name} did not do as asked ({reason[:200]}); check it, then "
-                "run the command again"
+                f"the traffic database {archive.database.name} did not do as asked ({reason_of(error)}); check it, "
+                "then run the command again"
             ) from error

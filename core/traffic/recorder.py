@@ -4,25 +4,22 @@ Killed at any moment, a process loses what came in the last 100 ms: a batch is c
 While the database is away, locked or full, batches go to the spool; when that is full too, they wait in memory.
 """
 
-import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import sqlalchemy.exc as failing
-
 from ..errors import ServingError, WheelworkError
 from ..quality.personal import DEFAULT_KINDS
 from ..serving.exchange import Exchange, Feedback
 from ..serving.parts import Health
 from .archive import Archive
-from .database import TROUBLE
 from .redaction import hasher, redacted, redacted_feedback
 from .retention import prune_some
 from .settings import TrafficSettings, due
 from .spool import Spool
+from .trouble import AWAY, is_of_a_row, reason_of
 
 EVERY = 0.05  # seconds between two commits
 BATCH = 2000  # exchanges of one commit
@@ -129,7 +126,7 @@ class Recorder:
         """Whether the traffic of a loop is to be collected now; asks the database."""
         try:
             return due(self._reader.pending(loop, self._clock()), self._settings(loop).collect)
-        except (*TROUBLE, WheelworkError):
+        except AWAY:
             return False
 
     def flush(self, patience: float = 10.0) -> bool:
@@ -170,27 +167,38 @@ class Recorder:
                 return
 
     def _turn(self, ending: bool) -> None:
+        """Write down all that waits. While the database is away that is in the spool first, then it is tried again."""
         self._quiet.clear()
         while True:
             asked, said = self._drained()
-            if self._away and not ending and time.monotonic() < self._try_at:
-                self._put_away(asked, said)
-            else:
-                try:
-                    if self._away:
-                        self._spool.take(self._store)
-                        self._spooled = 0
-                    self._store(asked, said)
-                    self._away, self._trouble = False, ""
-                except (*TROUBLE, WheelworkError) as error:
-                    self._trouble = _in_words(error, self._archive.database.name)
-                    self._away, self._try_at = True, time.monotonic() + AGAIN
-                    if not self._put_away(asked, said):
-                        break
+            if self._away:
+                asked, said = self._put_away(asked, said)
+            if not self._away or ending or time.monotonic() >= self._try_at:
+                asked, said = ([], []) if self._stored_all(asked, said) else self._put_away(asked, said)
+            if asked or said:
+                self._hold(asked, said)
+                break
             if not (self._asked or self._said):
                 break
         self._quiet.set()
         self._keep_house()
+
+    def _stored_all(self, asked: Sequence[Exchange], said: Sequence[Feedback]) -> bool:
+        """Store what the spool has, and these; False where the database is away."""
+        started = time.monotonic()
+        try:
+            if self._away:
+                self._spool.take(self._store)
+                self._spooled = 0
+            self._store(asked, said)
+        except AWAY as error:
+            self._trouble = _unwritten(error, self._archive.database.name)
+            # one that hangs is tried seldom: nothing is written down meanwhile
+            took = time.monotonic() - started
+            self._away, self._try_at = True, time.monotonic() + min(60.0, max(AGAIN, 5 * took))
+            return False
+        self._away, self._trouble = False, ""
+        return True
 
     def _drained(self) -> tuple[list[Exchange], list[Feedback]]:
         """What waits, masked: nothing else leaves the memory."""
@@ -225,7 +233,7 @@ class Recorder:
             self._archive.add(asked, said)
             stored = len(asked)
         except Exception as error:
-            if not _is_of_a_row(error):
+            if not is_of_a_row(error):
                 raise
             stored = sum([self._stored_alone([one], []) for one in asked])
             for feedback in said:
@@ -237,29 +245,32 @@ class Recorder:
         try:
             self._archive.add(asked, said)
         except Exception as error:
-            if not _is_of_a_row(error):
+            if not is_of_a_row(error):
                 raise
             return False
         return True
 
-    def _put_away(self, asked: list[Exchange], said: list[Feedback]) -> bool:
-        """Into the spool; where the disk takes no more, back into memory. Whether it is on the disk."""
+    def _put_away(self, asked: list[Exchange], said: list[Feedback]) -> tuple[list[Exchange], list[Feedback]]:
+        """Into the spool; what is left is what the disk does not take, and feedback beyond the spool's bound."""
         if not asked and not said:
-            return True
+            return [], []
         try:
             put = self._spool.put(asked, said)
         except (OSError, WheelworkError) as error:
-            self._trouble = _in_words(error, str(self._spool.folder))
-            with self._guard:
-                self._said.extendleft(reversed(said))
-                room = max(0, self._capacity - len(self._said) - len(self._asked))
-                kept = asked[len(asked) - min(room, len(asked)) :]
-                self._asked.extendleft(reversed(kept))
-                self._dropped += len(asked) - len(kept)
-            return False
+            self._trouble = _unwritten(error, str(self._spool.folder))
+            return asked, said
         self._spooled += put.exchanges
         self._dropped += put.dropped
-        return True
+        return [], said[put.feedback :]
+
+    def _hold(self, asked: list[Exchange], said: Sequence[Feedback]) -> None:
+        """Back into memory, as far as there is room."""
+        with self._guard:
+            self._said.extendleft(reversed(said))
+            room = max(0, self._capacity - len(self._said) - len(self._asked))
+            kept = asked[len(asked) - min(room, len(asked)) :]
+            self._asked.extendleft(reversed(kept))
+            self._dropped += len(asked) - len(kept)
 
     def _keep_house(self) -> None:
         """Delete a little of what is too old, now and then."""
@@ -267,7 +278,7 @@ class Recorder:
             return
         try:
             more = [prune_some(self._archive, loop, one, self._clock()) for loop, one in self._loops.items()]
-        except (*TROUBLE, WheelworkError):
+        except AWAY:
             more = []
         self._prune_at = time.monotonic() + (1.0 if any(more) else PRUNING)
 
@@ -275,7 +286,7 @@ class Recorder:
         """The key of an exchange that is not remembered; empty where the database cannot tell, as it is away."""
         try:
             known = self._reader.key_of(feedback.exchange)
-        except (*TROUBLE, WheelworkError):
+        except AWAY:
             return ""  # rather something of nobody than nothing of somebody: a join leaves it out
         if known is None:
             raise ServingError(
@@ -284,14 +295,5 @@ class Recorder:
         return known
 
 
-def _is_of_a_row(error: Exception) -> bool:
-    """Whether it is a row that cannot be stored, not the database that is away."""
-    if isinstance(error, failing.DataError | failing.IntegrityError):
-        return True
-    away = (failing.DBAPIError, failing.TimeoutError, sqlite3.Error, OSError, WheelworkError)
-    return not isinstance(error, away)
-
-
-def _in_words(error: BaseException, what: str) -> str:
-    reason = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return f"{what} cannot be written ({reason[0][:120] if reason else type(error).__name__})"
+def _unwritten(error: BaseException, what: str) -> str:
+    return f"{what} cannot be written ({reason_of(error)})"

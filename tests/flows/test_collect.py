@@ -18,7 +18,7 @@ from wheelwork.core.workspace import locked
 from wheelwork.tests.core.traffic.rows import an_archive
 from wheelwork.tests.core.traffic.rows import asked as at_once
 from wheelwork.tests.core.traffic.rows import said as at_once_said
-from wheelwork.tests.e2e.command import rows, tiny_loop
+from wheelwork.tests.e2e.command import rows, tiny_loop, write_config, write_rows
 
 pytestmark = pytest.mark.usefixtures("prefect")
 OPTIONS: dict[str, Any] = {"leaks": {"cosine": None}, "generate": {"samples": 30, "follow": 0.3}}
@@ -147,3 +147,34 @@ def test_the_form_has_a_typed_parameter() -> None:
     from wheelwork.flows.collect import collect as flow
 
     assert set(flow.parameters.properties) == {"loop"} and flow.parameters.properties["loop"]["description"]
+
+
+def test_a_loop_without_labels_groups_questions_and_asks_for_more_of_their_topic(folder: Path, tmp_path: Path) -> None:
+    topics = {"fees": "what bills are for", "lines": "lines that are down"}
+    config = {"kind": "qa", "topics": topics}
+    write_rows(
+        folder / "qa.jsonl",
+        [{"question": f"what is fee {n}", "answer": f"{n} euros", "category": "fees"} for n in range(6)]
+        + [{"question": f"why is line {n} down", "answer": f"rain {n}", "category": "lines"} for n in range(6)],
+    )
+    write_rows(folder / "held.jsonl", [{"prompt": f"what costs item {n}", "answers": [f"{n}"]} for n in range(20)])
+    suites = {"holdout": {"role": "target", "path": "held.jsonl", "scorer": {"kind": "matches"}}}
+    write_config(folder, task=config, seeds="qa.jsonl", suites=suites, **OPTIONS)
+    home = tmp_path / "home"
+    shared = "why does the modem in the hall blink red"
+    an_archive(home).add(
+        [asked(number, f"{shared} {'again ' * number}", reply="no idea") for number in range(4)]
+        + [asked(9, "when is the shop open on Sundays", reply="never")],
+        [*(said(number, rating=1) for number in range(4)), said(9, correction="From nine to noon.")],
+    )
+    first = collect(folder)
+    found = state(home)
+    assert found["pool"] == [("traffic:chatcmpl-9", "")]
+    assert found["ledger"] == [("when is the shop open on Sundays", "From nine to noon.")]
+    assert {how for _, _, how in found["intents"]} == {"cluster"} and len(found["intents"]) == 5
+    more = Journal(home, "tiny").attribution(str(Journal(home, "tiny").read_by("0000-new"))).more_samples
+    assert {one.category for one in more} <= set(topics) and more
+    assert shared not in str(Journal(home, "tiny").attribution(str(Journal(home, "tiny").read_by("0000-new"))))
+    assert first.figures["pairs of answers"] == 1
+    collect(folder)
+    assert state(home) == found
