@@ -32,7 +32,7 @@ REMEMBERED = 50_000  # ids that feedback is found by without asking the database
 class Recorder:
     """The traffic of a gateway, kept under `home`; the protocol `Traffic` of `core/serving/parts.py`.
 
-    `loops` are the settings by loop. At most `capacity` exchanges wait in memory and `spool_bytes` on the disk; beyond
+    `loops` are the settings by loop; `pruning` is how many seconds lie between two looks at what is too old. At most `capacity` exchanges wait in memory and `spool_bytes` on the disk; beyond
     that exchanges are dropped and counted, and feedback only when there is no exchange left to drop.
     """
 
@@ -43,6 +43,7 @@ class Recorder:
         *,
         capacity: int = 20_000,
         spool_bytes: int = 64 << 20,
+        pruning: float = PRUNING,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.hashed = hasher(home)
@@ -61,9 +62,11 @@ class Recorder:
         self._stored = self._spooled = self._dropped = 0
         self._trouble = ""
         self._away = not self._spool.empty
-        self._try_at = self._prune_at = 0.0
+        self._try_at = 0.0
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
         self._thread.start()
+        self._keeper = threading.Thread(target=self._keep_house, args=(home, pruning), name="retention", daemon=True)
+        self._keeper.start()
 
     # what the gateway asks
 
@@ -145,6 +148,7 @@ class Recorder:
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout=30)
+        self._keeper.join(timeout=30)
         self._archive.database.close()
         self._reader.database.close()
 
@@ -181,7 +185,6 @@ class Recorder:
             if not (self._asked or self._said):
                 break
         self._quiet.set()
-        self._keep_house()
 
     def _stored_all(self, asked: Sequence[Exchange], said: Sequence[Feedback]) -> bool:
         """Store what the spool has, and these; False where the database is away."""
@@ -272,15 +275,16 @@ class Recorder:
             self._asked.extendleft(reversed(kept))
             self._dropped += len(asked) - len(kept)
 
-    def _keep_house(self) -> None:
-        """Delete a little of what is too old, now and then."""
-        if self._away or time.monotonic() < self._prune_at:
-            return
-        try:
-            more = [prune_some(self._archive, loop, one, self._clock()) for loop, one in self._loops.items()]
-        except AWAY:
-            more = []
-        self._prune_at = time.monotonic() + (1.0 if any(more) else PRUNING)
+    def _keep_house(self, home: Path, every: float) -> None:
+        """Delete what is too old, a little at a time, in a thread of its own: it may take long to find."""
+        with Archive.of(home) as archive:
+            more = False
+            while not self._closing.wait(min(1.0, every) if more else every):
+                try:
+                    gone = [prune_some(archive, loop, one, self._clock()) for loop, one in self._loops.items()]
+                except AWAY:
+                    gone = []
+                more = any(gone)
 
     def _looked_up(self, feedback: Feedback) -> str:
         """The key of an exchange that is not remembered; empty where the database cannot tell, as it is away."""

@@ -17,11 +17,13 @@ def prune_some(archive: Archive, loop: str, settings: TrafficSettings, now: floa
     A delete is small, so that nobody waits for it. What users spoke of goes by `feedback_days`; beyond `rows` or
     `megabytes` it goes as well, after all else.
     """
-    with archive.database.writing() as connection:
+    with archive.database.reading() as connection:  # looking may take a while, and locks nobody out
         ids = _aged(connection, loop, settings, now) or _excess(connection, loop, settings)
-        _delete(connection, ids)
-        if not ids:
-            _lone(connection, now - settings.feedback_days * DAY)
+        lone = [] if ids else _lone(connection, now - settings.feedback_days * DAY)
+    if ids or lone:
+        with archive.database.writing() as connection:
+            _delete(connection, ids)
+            connection.execute(sa.delete(feedback).where(feedback.c.id.in_(lone)))
     if ids:
         archive.database.shrink()
     return len(ids)
@@ -104,8 +106,8 @@ def _delete(connection: sa.Connection, ids: Sequence[str]) -> None:
         connection.execute(sa.delete(exchanges).where(exchanges.c.id.in_(ids)))
 
 
-def _lone(connection: sa.Connection, before: float) -> None:
-    """What was said of exchanges that never came in, as they were dropped."""
+def _lone(connection: sa.Connection, before: float) -> list[str]:
+    """Ids of what was said of exchanges that never came in, as they were dropped."""
     there = sa.select(exchanges.c.id).where(exchanges.c.id == feedback.c.exchange).exists()
-    old = sa.select(feedback.c.id).where(feedback.c.at < before, ~there).limit(MANY)
-    connection.execute(sa.delete(feedback).where(feedback.c.id.in_(old)))
+    asked = sa.select(feedback.c.id).where(feedback.c.at < before, ~there)
+    return list(connection.execute(asked.limit(MANY)).scalars())

@@ -12,6 +12,7 @@ from wheelwork.core.attribution.following import cells_asked
 from wheelwork.core.attribution.journal import Entry as JournalEntry
 from wheelwork.core.generation.documents import Passage
 from wheelwork.core.generation.planning import Cell
+from wheelwork.core.ledger.entries import Held
 from wheelwork.core.loops import load_loop
 from wheelwork.core.pool.store import Pool
 from wheelwork.core.quality.filters import LabelAgreement
@@ -25,6 +26,7 @@ from wheelwork.core.traffic.corrections import (
     OPEN,
     TAKEN,
     Chosen,
+    against_reviewers,
     against_seeds,
     choose,
     corrections_in,
@@ -37,6 +39,7 @@ from wheelwork.core.traffic.figures import curves, figures, step_of
 from wheelwork.core.traffic.intents import Asked, by_cluster, by_encoder, by_users
 from wheelwork.core.traffic.preferences import SCHEMA, merged, pairs_in
 from wheelwork.core.traffic.said import opinion, question_of, text_of
+from wheelwork.tests.core.ledger.rows import an_entry
 from wheelwork.tests.core.pool.rows import LABELS, a_pool, conclude, sample
 from wheelwork.tests.core.traffic.rows import DAY, NOW, asked, said, stored
 from wheelwork.tests.e2e.command import tiny_loop
@@ -239,6 +242,15 @@ def test_users_go_before_models_and_reviewers_before_users(tmp_path: Path) -> No
     assert [one.prompt for one in found.samples] == ["a written one", "another"]
     assert list(found.left.values()) == ["reviewers say otherwise"] and len(found.excluded) == 1
     assert fresh(new, Pool(tmp_path, "nobody").view(None)).samples == new
+
+
+def test_what_people_did_to_the_ledger_stands() -> None:
+    ours = an_entry("by users", "yes", kind="feedback", source="traffic:chatcmpl-1")
+    theirs, gone = an_entry("by reviewers", "yes"), an_entry("retired", "yes", kind="feedback", source="traffic:2")
+    held = {one.id: Held(entry=one, active=one is not gone) for one in (ours, theirs, gone)}
+    new = [an_entry(asked, "no", kind="feedback") for asked in ("by users", "by reviewers", "retired", "new")]
+    assert against_reviewers(new, held) == {theirs.id, gone.id}
+    assert against_reviewers([theirs, gone], held) == set()
 
 
 # disliked

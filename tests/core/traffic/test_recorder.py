@@ -14,7 +14,7 @@ from wheelwork.core.errors import ServingError
 from wheelwork.core.serving.parts import Traffic
 from wheelwork.core.traffic.recorder import Recorder
 from wheelwork.core.traffic.settings import TrafficSettings
-from wheelwork.tests.core.traffic.rows import an_archive, asked, said, stored
+from wheelwork.tests.core.traffic.rows import NOW, an_archive, asked, said, stored
 
 Make = Callable[..., Recorder]
 
@@ -213,6 +213,27 @@ def test_a_full_memory_gives_an_exchange_for_feedback_and_then_says_so(make: Mak
     until(lambda: recorder.health().state == "ok")
     with an_archive(tmp_path).database.reading() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM feedback WHERE thumb = 'up'").scalar() == 3
+
+
+def test_feedback_that_the_spool_has_no_room_for_waits_in_memory(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "traffic.db").mkdir()
+    recorder = make(spool_bytes=100)
+    recorder.record(asked(1))
+    for rating in range(1, 4):
+        recorder.feedback(said(1, rating=rating))
+    until(lambda: recorder.health().state == "degraded")
+    (tmp_path / "traffic.db").rmdir()
+    until(lambda: recorder.health().state == "ok")
+    with an_archive(tmp_path).database.reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM feedback").scalar() == 3
+
+
+def test_what_is_too_much_goes_by_itself(make: Make, tmp_path: Path) -> None:
+    recorder = make(loops={"tiny": TrafficSettings(rows=3)}, pruning=0.05, clock=lambda: NOW + 9)
+    for number in range(9):
+        recorder.record(asked(number))
+    assert recorder.flush()
+    until(lambda: ids(tmp_path) == ["chatcmpl-6", "chatcmpl-7", "chatcmpl-8"])
 
 
 def test_one_row_that_cannot_be_stored_takes_no_other_with_it(make: Make, tmp_path: Path) -> None:
