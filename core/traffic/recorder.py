@@ -32,8 +32,9 @@ REMEMBERED = 50_000  # ids that feedback is found by without asking the database
 class Recorder:
     """The traffic of a gateway, kept under `home`; the protocol `Traffic` of `core/serving/parts.py`.
 
-    `loops` are the settings by loop; `pruning` is how many seconds lie between two looks at what is too old. At most `capacity` exchanges wait in memory and `spool_bytes` on the disk; beyond
-    that exchanges are dropped and counted, and feedback only when there is no exchange left to drop.
+    `loops` are the settings by loop; `pruning` is how many seconds lie between two looks at what is too old. At most
+    `capacity` exchanges wait in memory and `spool_bytes` on the disk; beyond that exchanges are dropped and counted,
+    and feedback only when there is no exchange left to drop.
     """
 
     def __init__(
