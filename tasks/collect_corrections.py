@@ -12,7 +12,7 @@ from ..core.ledger.corrections import corrected_samples
 from ..core.ledger.entries import Origin
 from ..core.ledger.store import Ledger
 from ..core.ledger.suites import NAME
-from ..core.loops import Loop, load_loop
+from ..core.loops import Loop, load_loop, read_settings
 from ..core.pool.store import Pool
 from ..core.pool.versions import Added, Version
 from ..core.quality.context import FunnelContext
@@ -49,7 +49,7 @@ def take_corrections(site: Site) -> Part:
 
     What is held out is refused, and said. Nothing is marked as done before both have it.
     """
-    name = load_loop(site.loop).name
+    name = read_settings(site.loop).name
     pool = Pool(site.home, name)
     loop = load_loop(site.loop, excluded=pool.excluded())
     with reached(site.home) as archive:

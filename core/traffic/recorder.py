@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import ServingError, WheelworkError
+from ..errors import ServingError
 from ..quality.personal import DEFAULT_KINDS
 from ..serving.exchange import Exchange, Feedback
 from ..serving.parts import Health
@@ -195,7 +195,7 @@ class Recorder:
                 self._spool.take(self._store)
                 self._spooled = 0
             self._store(asked, said)
-        except AWAY as error:
+        except Exception as error:  # whatever it is, what was taken goes to the spool, and this thread goes on
             self._trouble = _unwritten(error, self._archive.database.name)
             # one that hangs is tried seldom: nothing is written down meanwhile
             took = time.monotonic() - started
@@ -260,7 +260,7 @@ class Recorder:
             return [], []
         try:
             put = self._spool.put(asked, said)
-        except (OSError, WheelworkError) as error:
+        except Exception as error:
             self._trouble = _unwritten(error, str(self._spool.folder))
             return asked, said
         self._spooled += put.exchanges
