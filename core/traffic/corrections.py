@@ -166,12 +166,16 @@ def fresh(samples: Sequence[Sample], view: View) -> Fresh:
 
 
 def against_reviewers(entries: Sequence[LedgerEntry], held: Mapping[str, Held]) -> set[str]:
-    """Ids of entries that say otherwise than what reviewers, or whoever brought a file, put into the ledger."""
-    there = {id: one.entry for id, one in held.items()}
+    """Ids of entries that say otherwise than what reviewers, or whoever brought a file, did to the ledger.
+
+    What somebody has retired is not brought back by another answer of users.
+    """
     return {
         one.id
         for one in entries
-        if one.id in there and there[one.id].right != one.right and not there[one.id].origin.source.startswith(SOURCE)
+        if (there := held.get(one.id)) is not None
+        and there.entry.right != one.right
+        and not (there.active and there.entry.origin.source.startswith(SOURCE))
     }
 
 
