@@ -26,6 +26,7 @@ from .cli_pool import pool_app
 from .cli_registry import history, rollback
 from .cli_review import review_app
 from .cli_suite import say_looks, suite_app
+from .cli_traffic import collect, traffic_app
 from .core.errors import WheelworkError
 from .core.steps import Step
 from .core.workspace import home, write_text
@@ -47,6 +48,7 @@ app.add_typer(review_app, name="review")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(suite_app, name="suite")
 app.add_typer(adapters_app, name="adapters")
+app.add_typer(traffic_app, name="traffic")
 console = Console(stderr=True, highlight=False)
 
 Samples = Annotated[int | None, typer.Option(min=0, help="How many samples to ask the teacher for.")]
@@ -87,6 +89,7 @@ app.command()(distill)
 app.command()(benchmark)
 app.command()(history)
 app.command()(rollback)
+app.command()(collect)
 
 
 @app.command()

@@ -122,6 +122,25 @@ class Tracking:
         with explained():
             self._log_metrics(run_id, [Metric(name, value, now, step) for name, value, step in points])
 
+    def run_of(self, kind: str) -> str:
+        """Id of the one run of its kind that the loop has, beside those of rounds; made where there is none."""
+        with explained():
+            for run in self._runs(f"tags.`wheelwork.kind` = '{kind}'"):
+                return str(run.info.run_id)
+            tags = {MLFLOW_PARENT_RUN_ID: self._parent_run(), "wheelwork.kind": kind}
+            return str(self._client.create_run(self.experiment, run_name=kind, tags=tags).info.run_id)
+
+    def log_changed(self, run_id: str, curves: Mapping[str, Mapping[int, float]]) -> int:
+        """Metrics by step, of each step only a value that is another than the last one there; how many were written."""
+        points = list[tuple[str, float, int]]()
+        with explained():
+            for name, values in curves.items():
+                history = sorted(self._client.get_metric_history(run_id, name), key=lambda point: point.timestamp)
+                known = {point.step: point.value for point in history}
+                points += [(name, value, step) for step, value in values.items() if known.get(step) != value]
+        self.log_points(run_id, points)
+        return len(points)
+
     def steps_of(self, run_id: str, name: str) -> set[int]:
         """The steps of a metric that the run has."""
         with explained():

@@ -59,6 +59,23 @@ def test_threads_that_know_the_run_write_to_it_alone(tracking: Tracking, client:
     assert len(client.search_runs([tracking.experiment])) == 2
 
 
+def test_a_run_of_its_own_kind_is_made_once_and_no_round(tracking: Tracking, client: MlflowClient) -> None:
+    run = tracking.run_of("traffic")
+    assert tracking.run_of("traffic") == run != tracking.run_of("other")
+    tracking.end_run(run)
+    assert tracking.run_of("traffic") == run and tracking.rounds() == 0
+    assert client.get_run(run).data.tags["mlflow.parentRunId"]
+
+
+def test_only_points_that_changed_are_written(tracking: Tracking, client: MlflowClient) -> None:
+    run = tracking.run_of("traffic")
+    assert tracking.log_changed(run, {"a": {1: 0.5, 2: 0.25}, "b": {1: 1.0}}) == 3
+    assert tracking.log_changed(run, {"a": {1: 0.5, 2: 0.75}, "b": {1: 1.0}}) == 1
+    assert tracking.log_changed(run, {"a": {1: 0.5, 2: 0.75}, "b": {1: 1.0}}) == 0
+    assert sorted((p.step, p.value) for p in client.get_metric_history(run, "a")) == [(1, 0.5), (2, 0.25), (2, 0.75)]
+    assert tracking.log_changed(run, {}) == 0
+
+
 def test_loops_do_not_see_each_other(tracking: Tracking, tmp_path: Path) -> None:
     run = tracking.open_run("0000-abc", {})
     other = Tracking("other", tmp_path / "home")
