@@ -30,6 +30,7 @@ LAYERS = (
     "cli_adapters",
     "cli_benchmark",
     "cli_registry",
+    "cli_canary",
     "cli",
     "__main__",
 )  # each may import those before it
