@@ -5,6 +5,7 @@ below s are in, so whoever was in at 5% is in at 25%, and the places in two tria
 """
 
 import hashlib
+from collections.abc import Callable
 
 from ..exchange import Exchange
 
@@ -41,3 +42,7 @@ class Places:
     def of(number: int) -> float:
         """The place that 64 bits mean: the first 53, as many as a float holds."""
         return (number >> 11) * 2.0**-53
+
+
+MakePlaces = Callable[[str, str, str], Places]
+"""(loop, candidate, purpose) → places; Places itself, or others in a simulation."""

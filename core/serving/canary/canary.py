@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ...errors import WheelworkError
 from ..exchange import BASE, Exchange, Feedback
 from ..parts import Health, Routed
+from .assigning import MakePlaces, Places
 from .evidence import Evidence
 from .routing import routing_of
 from .ruling import Ruling, rule
@@ -38,7 +39,7 @@ class Canary:
 
     def __init__(
         self, loop: str, settings: CanarySettings, state: State, clock: Clock, roll_back: RollBack,
-        write_down: WriteDown = lambda decision: None,
+        write_down: WriteDown = lambda decision: None, places: MakePlaces = Places,
     ) -> None:  # fmt: skip
         self.loop = loop
         self.settings = settings
@@ -48,7 +49,8 @@ class Canary:
         self._write_down = write_down
         self._lock = threading.RLock()
         self._plan = settings.plan
-        self._intake = Intake(loop, settings)
+        self._places = places
+        self._intake = Intake(loop, settings, places)
         self._told: Remembered = state.read()
         self._news: list[Decision] = []
         self._again = 0.0
@@ -57,7 +59,7 @@ class Canary:
         if trial is not None and trial.stage >= len(self._plan) and trial.status != "leaving":
             self._decided(trial, "end", "the stages in the settings are others now, and the trial is past them")
             self._told.trial = None
-        self._routing = routing_of(loop, self._told, self._plan)
+        self._routing = routing_of(loop, self._told, self._plan, places)
 
     @property
     def champion(self) -> str | None:
@@ -235,7 +237,7 @@ class Canary:
     def _changed(self) -> None:
         self._dirty = True
         self._intake.to_judge.clear()
-        self._routing = routing_of(self.loop, self._told, self._plan)
+        self._routing = routing_of(self.loop, self._told, self._plan, self._places)
 
     def _keep(self) -> None:
         with self._lock:

@@ -10,7 +10,7 @@ import base64
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import PlainValidator, PlainSerializer
+from pydantic import PlainSerializer, PlainValidator
 
 from .betting import Brake, Comparison
 from .outcomes import Latencies

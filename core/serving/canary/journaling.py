@@ -14,7 +14,7 @@ def through(moves: Moves) -> tuple[RollBack, WriteDown]:
     def roll_back(candidate: str, stable: str, reason: str) -> object:
         return moves.roll_back(to=stable, reason=f"canary: {reason}", leaving=candidate)
 
-    def write_down(decision: Decision) -> object:
-        return moves.tell_canary(decision.candidate, decision.sentence, decision.figures)
+    def write_down(decision: Decision) -> None:
+        moves.tell_canary(decision.candidate, decision.sentence, decision.figures)
 
     return roll_back, write_down

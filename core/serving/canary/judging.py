@@ -75,5 +75,5 @@ def _messages(told: Sequence[dict[str, Any]]) -> list[Message]:
                      if isinstance(part, dict)]  # fmt: skip
             content = "\n".join(parts)
         text = content if isinstance(content, str) else "" if content is None else in_words(content)
-        found.append(Message(role=role if role in ROLES else "user", content=text))  # type: ignore[arg-type]
+        found.append(Message(role=role if role in ROLES else "user", content=text))
     return found

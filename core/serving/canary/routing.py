@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ..exchange import BASE
 from ..parts import Routed
-from .assigning import Places
+from .assigning import MakePlaces, Places
 from .settings import Stage
 from .trial import Remembered
 
@@ -37,7 +37,7 @@ class Routing(NamedTuple):
         return {self.stable} | ({self.candidate} if self.candidate is not None else set())
 
 
-def routing_of(loop: str, told: Remembered, plan: Sequence[Stage]) -> Routing:
+def routing_of(loop: str, told: Remembered, plan: Sequence[Stage], places: MakePlaces = Places) -> Routing:
     """How requests are routed with what is remembered."""
     trial = told.trial
     if trial is None:
@@ -47,5 +47,5 @@ def routing_of(loop: str, told: Remembered, plan: Sequence[Stage]) -> Routing:
     stage = plan[trial.stage]
     if stage.kind == "shadow":
         # a key of its own: who was mirrored says nothing of who is in at the next stage
-        return Routing(trial.stable, trial.candidate, stage.share, mirrored=Places(loop, trial.candidate, "shadow"))
-    return Routing(trial.stable, trial.candidate, stage.share, places=Places(loop, trial.candidate))
+        return Routing(trial.stable, trial.candidate, stage.share, mirrored=places(loop, trial.candidate, "shadow"))
+    return Routing(trial.stable, trial.candidate, stage.share, places=places(loop, trial.candidate, ""))

@@ -113,7 +113,7 @@ class CanarySettings(Setting):
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """What is tested."""
-        return ("errors", "latency", "feedback", *(("judge",) if self.judge.share else ()), "collapse")  # type: ignore[return-value]
+        return ("errors", "latency", "feedback", *(("judge",) if self.judge.share else ()), "collapse")
 
     @property
     def harm_bar(self) -> float:

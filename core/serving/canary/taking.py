@@ -4,7 +4,8 @@ from collections import deque
 from typing import NamedTuple
 
 from ..exchange import Exchange, Feedback
-from .assigning import Places, asker
+from .assigning import MakePlaces, Places, asker
+from .evidence import Seen
 from .outcomes import displeasure, failed
 from .routing import Routing
 from .settings import CanarySettings, Stage
@@ -23,18 +24,27 @@ class ToJudge(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """Whom an exchange counts for, as 64 uniform bits, and the chance that it is the candidate's."""
+    """Whom an exchange counts for, and the chance that it is the candidate's.
 
-    number: int
+    `number` is 64 uniform bits by which it is remembered that it counted; None for a request of nobody.
+    """
+
+    who: str
+    number: int | None
     share: float
+
+    def first(self, seen: Seen) -> bool:
+        """Whether this is the first time, which is remembered."""
+        return self.number is None or seen.first(self.number)
 
 
 class Intake:
     """What exchanges and feedback add to the evidence of a trial's present stage."""
 
-    def __init__(self, loop: str, settings: CanarySettings) -> None:
+    def __init__(self, loop: str, settings: CanarySettings, places: MakePlaces = Places) -> None:
         self._loop = loop
         self._settings = settings
+        self._places = places
         self._plan = settings.plan
         self.to_judge: deque[ToJudge] = deque()
 
@@ -46,7 +56,7 @@ class Intake:
         stage, evidence, limits = self._plan[trial.stage], trial.evidence, self._settings
         evidence.brake.add(candidate, stage.share, bad, limits.collapse)
         unit = self._unit(stage, routing, exchange, candidate)
-        if unit is not None and not evidence.asked.first(unit.number):
+        if unit is not None and not unit.first(evidence.asked):
             unit = None  # counted already
         if unit is not None:
             evidence.errors.add(candidate, unit.share, float(bad), limits.errors.tolerance, limits.errors.margin)
@@ -66,7 +76,7 @@ class Intake:
         if candidate is None or bad is None or stage.kind == "shadow":
             return False
         unit = self._unit(stage, routing, exchange, candidate)
-        if unit is None or not trial.evidence.answered.first(unit.number):
+        if unit is None or not unit.first(trial.evidence.answered):
             return False
         limits = self._settings.feedback
         trial.evidence.feedback.add(candidate, unit.share, bad, limits.tolerance, limits.margin)
@@ -102,14 +112,13 @@ class Intake:
         if places is None:
             return None
         sticky, once = asker(exchange), self._counted_once(exchange)
-        number = places.number(sticky)
-        counted = number if once == sticky else places.number(once)
         if not (exchange.user or exchange.conversation):
-            return Unit(counted, stage.share)
+            return Unit(sticky, None, stage.share)
+        number = places.number(sticky)
         place = places.of(number)
         if place < stage.before or (place < stage.share) != candidate:
             return None
-        return Unit(counted, stage.moved)
+        return Unit(once, number if once == sticky else places.number(once), stage.moved)
 
     def _counted_once(self, exchange: Exchange) -> str:
         """What counts once in a stage, by the settings."""
@@ -128,7 +137,7 @@ class Intake:
         share = self._settings.judge.share
         if not share or len(self.to_judge) >= WAITING:
             return
-        drawn = Places(self._loop, trial.candidate, "judge")(f"{trial.stage} {unit.number}")
+        drawn = self._places(self._loop, trial.candidate, f"judge {trial.stage}")(unit.who)
         ratio = unit.share / (1 - unit.share)  # candidates for each of the others
         if drawn < share * (min(1.0, 1 / ratio) if candidate else min(1.0, ratio)):
             self.to_judge.append(ToJudge(exchange, candidate, 0.5, trial.since))
