@@ -26,7 +26,7 @@ from .results import Figure, publish
 
 OURS = "wheelwork"
 SEED, HORIZON, SHARE = 7_341, 20_000, 0.05
-MOST, OF_FEW = 200_000, 30_000  # requests of a trial; of one that few users make, as they count once
+MOST, OF_FEW = 120_000, 30_000  # requests of a trial; of one that few users make, as they count once
 ASKED_FOR = 16_000  # requests of a trial that the Canary is asked of too
 DOCS = Path(__file__).parents[1] / "docs"
 HARMLESS = (
@@ -48,9 +48,9 @@ LIMITS = CanarySettings.model_validate({"judge": {"share": 0.2}, "min_minutes": 
 class Size(NamedTuple):
     """How many trials are simulated of each world, harmless and harmful, and of how many the Canary itself is asked."""
 
-    harmless: int = 500
-    harmful: int = 250
-    asked: int = 3
+    harmless: int = 400
+    harmful: int = 200
+    asked: int = 2
 
 
 QUICK = Size(20, 10, 1)

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
-from wheelwork.core.serving.canary.betting import FRACTIONS, MEMORY, TRUST
-from wheelwork.core.serving.canary.outcomes import BINS, ENOUGH, FASTEST, MOST, PER_DECADE, SLOW, USUAL
+from wheelwork.core.serving.canary import outcomes
+from wheelwork.core.serving.canary.betting import ANEW, FRACTIONS, MEMORY, TRUST
+from wheelwork.core.serving.canary.outcomes import BINS, ENOUGH, FASTEST, MOST, PER_DECADE
 from wheelwork.core.serving.canary.settings import CanarySettings, Stage
 
 Floats = NDArray[np.float64]
@@ -134,7 +135,7 @@ class Test:
 class Braked:
     """`Brake` over arrays."""
 
-    harm: Floats = field(default_factory=lambda: np.zeros(len(FRACTIONS)))
+    capitals: Floats = field(default_factory=lambda: np.zeros(len(FRACTIONS)))
     requests: int = 0
     candidates: int = 0
     recent: float = 0.0
@@ -148,46 +149,60 @@ class Braked:
         after, _ = lfilter([1 / MEMORY], [1, -keep], failed.astype(float), zi=[keep * self.recent])
         recent = np.concatenate([[self.recent], after[:-1]])
         gain, least, _ = _seen(candidate, shares, failed.astype(float), recent)
-        harm, self.harm = _staked(self.harm, (gain - rise) / (rise - least))
+        harm = self._restarted((gain - rise) / (rise - least))
         self.requests, self.candidates, self.recent = (
             self.requests + len(failed), self.candidates + int(ones.sum()), float(after[-1])
         )  # fmt: skip
         return harm
 
+    def _restarted(self, ratio: Floats) -> Floats:
+        """`Restarted` over arrays: the logarithm of what all capitals and what is kept back come to."""
+        found, logs, start = np.empty(len(ratio)), np.log1p(STAKES * ratio), 0
+        while start < len(ratio):
+            started, into = divmod(self.requests + start, ANEW)
+            end = min(len(ratio), start + ANEW - into)
+            fresh = 0.0 if into else 1 / ((started + 1) * (started + 2))
+            grown = (self.capitals + fresh)[:, None] * np.exp(np.minimum(np.cumsum(logs[:, start:end], axis=1), 600))
+            found[start:end], self.capitals = grown.mean(axis=0) + 1 / (started + 2), np.minimum(grown[:, -1], 1e300)
+            start = end
+        return np.log(found)
+
 
 class Slow:
-    """`Latencies` over arrays: how slow each answer is beside those of the stable version before it."""
+    """`Latencies` over arrays: the ranks of answers among those of the stable version before them."""
 
     def __init__(self) -> None:
         self.counts, self.total = np.zeros(BINS, dtype=np.int64), 0
-        self.edges: Floats | None = None
+        self.ranks: Floats = np.full(BINS, np.nan)
 
-    def feed(self, candidate: Flags, seconds: Floats) -> Floats:
-        """The edges that each answer is held against, (n, 2); NaN before there are any."""
-        edges = np.full((len(seconds), 2), np.nan)
-        stable = np.flatnonzero(~candidate)
-        bins = (PER_DECADE * np.log10(np.maximum(seconds[stable], FASTEST) / FASTEST)).astype(np.int64)
-        bins = np.minimum(bins, BINS - 1)
-        done, start = 0, 0
-        while done < len(stable):
-            until = ENOUGH if self.total < ENOUGH else (self.total // 32 + 1) * 32
-            take = min(until - self.total, len(stable) - done)
-            self.counts += np.bincount(bins[done : done + take], minlength=BINS)
+    def feed(self, counted: Flags, seconds: Floats, *shortened: Floats) -> list[Floats]:
+        """The rank of each of `shortened`, (n,) each; NaN before there are any. Those `counted` are added."""
+        bins = [_bins(one) for one in shortened]
+        found = [np.empty(len(seconds)) for _ in shortened]
+        added = np.flatnonzero(counted)
+        own, done, start = _bins(seconds[added]), 0, 0
+        while done < len(added):
+            until = ENOUGH if self.total < ENOUGH else (self.total // outcomes.ANEW + 1) * outcomes.ANEW
+            take = min(until - self.total, len(added) - done)
+            self.counts += np.bincount(own[done : done + take], minlength=BINS)
             self.total, done = self.total + take, done + take
-            end = stable[done - 1] + 1
-            if self.edges is not None:
-                edges[start:end] = self.edges
+            end = added[done - 1] + 1
+            for one, places in zip(found, bins, strict=True):
+                one[start:end] = self.ranks[places[start:end]]
             start = end
-            if self.total == ENOUGH or (self.total > ENOUGH and self.total % 32 == 0):
-                reached = np.cumsum(self.counts)
-                at = np.searchsorted(reached, [USUAL * self.total, SLOW * self.total])
-                self.edges = FASTEST * 10 ** ((at + 1) / PER_DECADE)
+            if self.total == ENOUGH or (self.total > ENOUGH and self.total % outcomes.ANEW == 0):
+                self.ranks = (np.cumsum(self.counts) - self.counts / 2) / self.total
             if self.total >= MOST:
                 self.counts //= 2
                 self.total = int(self.counts.sum())
-        if self.edges is not None:
-            edges[start:] = self.edges
-        return edges
+        for one, places in zip(found, bins, strict=True):
+            one[start:] = self.ranks[places[start:]]
+        return found
+
+
+def _bins(seconds: Floats) -> Ints:
+    bins = (PER_DECADE * np.log10(np.maximum(seconds, FASTEST) / FASTEST)).astype(np.int64)
+    return np.minimum(bins, BINS - 1)
 
 
 class Ended(NamedTuple):
@@ -238,10 +253,10 @@ class Tests:
         harms = {"collapse": (rows, self.brake.feed(candidate, stage.share, failed, limits.collapse))}
         seen = candidate, share
         events = {"errors": (units, failed.astype(float), failed.astype(float), seen)}
-        edges = self.slow.feed(candidate | failed, latency)
-        counted = units & ~failed & ~np.isnan(edges[:, 0])
-        bad = _slowness(latency, edges, candidate, limits.latency.tolerance)
-        events["latency"] = (counted, bad, _slowness(latency, edges, candidate, limits.latency.margin), seen)
+        shortened = [np.where(candidate, latency / (1 + slower), latency)
+                     for slower in (limits.latency.tolerance, limits.latency.margin)]  # fmt: skip
+        bad, allowed = self.slow.feed(~candidate & ~failed, latency, *shortened)
+        events["latency"] = (units & ~failed & ~np.isnan(bad), bad, allowed, seen)
         spoken = drawn & self._first(requests.who, requests.spoke, self.spoke)
         unhappy = requests.displeased[rows, arm].astype(float)
         events["feedback"] = (spoken, unhappy, unhappy, seen)
@@ -297,12 +312,6 @@ def _bounds(kind: str, limits: CanarySettings) -> tuple[float, float]:
         return 0.0, 0.0
     setting = getattr(limits, kind)
     return setting.tolerance, setting.margin
-
-
-def _slowness(seconds: Floats, edges: Floats, candidate: Flags, slower: float) -> Floats:
-    shortened = np.where(candidate, seconds / (1 + slower), seconds)
-    found: Floats = (edges <= shortened[:, None]).sum(axis=1) / 2
-    return found
 
 
 def _seen(candidate: Flags, share: Floats | float, bad: Floats, middle: Floats) -> tuple[Floats, Floats, Floats]:

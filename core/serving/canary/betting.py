@@ -93,6 +93,39 @@ class Comparison:
         return self.bad[candidate] / self.outcomes[candidate] if self.outcomes[candidate] else None
 
 
+ANEW = 128  # outcomes after which a further capital begins
+
+
+@dataclass(slots=True)
+class Restarted:
+    """Bets of which some begin late, so that harm is seen that comes after long good conduct.
+
+    Of the money that all begin with, the share 1/(j (j + 1)) is kept back until j − 1 times ANEW outcomes were seen.
+    All shares sum to 1, so that this is a mean of capitals too, and its size does not grow.
+    """
+
+    capitals: list[float] = field(default_factory=lambda: [0.0] * len(FRACTIONS))
+    outcomes: int = 0
+    peak: float = 0.0
+
+    def bet(self, gain: float, worst: float) -> None:
+        """As `Bets.bet`."""
+        started, into = divmod(self.outcomes, ANEW)
+        fresh = 0.0 if into else 1 / ((started + 1) * (started + 2))
+        self.outcomes += 1
+        capitals, ratio = self.capitals, gain / worst
+        for at, fraction in enumerate(FRACTIONS):
+            capitals[at] = min((capitals[at] + fresh) * (1 + fraction * ratio), RICHEST)
+        total = sum(capitals) / len(capitals) + 1 / (started + 2)
+        if total > 1:
+            self.peak = max(self.peak, log(total))
+
+    @property
+    def odds(self) -> float:
+        return exp(min(self.peak, 700.0))
+
+
+RICHEST = 1e300
 MEMORY = 20.0  # requests over which the present rate of failures is taken
 TRUST = 20.0  # requests that the planned share counts for, beside the share that was seen
 
@@ -108,7 +141,7 @@ class Brake:
     requests: list[int] = field(default_factory=lambda: [0, 0])
     failures: list[int] = field(default_factory=lambda: [0, 0])
     recent: float = 0.0
-    harm: Bets = field(default_factory=Bets)
+    harm: Restarted = field(default_factory=Restarted)
 
     def add(self, candidate: bool, share: float, failed: bool, rise: float) -> None:
         """Take in a request; a `rise` of the failures by less is not what this looks for."""

@@ -103,14 +103,15 @@ class Evidence:
         return (self.brake.requests[0], self.brake.requests[1])
 
     def take_latency(self, candidate: bool, share: float | None, seconds: float, limits: Latency) -> None:
-        """Take in how long an answer took; it is tested where it counts, with the chance `share`, and edges are known.
+        """Take in how long an answer took; tested where it counts, with the chance `share`, once there are ranks.
 
-        The candidate's is made shorter by what is tolerated, and by the margin, before it is held against the edges.
+        The candidate's is made shorter by what is tolerated, and by the margin, before it gets its rank among those of
+        the stable version.
         """
         if share is not None:
             tolerance, margin = (limits.tolerance, limits.margin) if candidate else (0.0, 0.0)
             bad, allowed = self.usual.slowness(seconds, tolerance), self.usual.slowness(seconds, margin)
-            if bad is not None:
+            if bad is not None and allowed is not None:
                 self.latency.add(candidate, share, bad, 0.0, 0.0, allowed)
         (self.tried if candidate else self.usual).add(seconds)
 
