@@ -131,7 +131,7 @@ class Evidence:
         counts, stable, candidate = (test.outcomes[0], test.outcomes[1]), test.mean(False), test.mean(True)
         harm, safe = test.harm.odds, test.safe.odds
         state: State = "open"
-        if harm >= limits.harm_bar:
+        if test.harm.peak >= limits.log_harm_bar:
             state = "harm"
         elif counts[0] < limits.known:
             state = "unknown"
@@ -147,7 +147,7 @@ class Evidence:
     def _collapse(self, limits: CanarySettings) -> Finding:
         requests, failures, harm = self.brake.requests, self.brake.failures, self.brake.harm.odds
         rates = [failed / count if count else None for failed, count in zip(failures, requests, strict=True)]
-        state: State = "harm" if harm >= limits.harm_bar else "open"
+        state: State = "harm" if self.brake.harm.peak >= limits.log_harm_bar else "open"
         said = f"all requests: {_percent(rates[1])} of {requests[1]:,} failed with the candidate, "
         said += f"{_percent(rates[0])} of {requests[0]:,} with the stable version; "
         said += f"evidence of a collapse {_odds(harm)} to 1, {_odds(limits.harm_bar)} to 1 rolls back"

@@ -72,10 +72,10 @@ class Intake:
 
         Nobody has heard the candidate in a shadow stage, so nothing is compared there.
         """
-        candidate, bad, stage = self._arm(trial, routing, exchange), displeasure(feedback), self._plan[trial.stage]
-        if candidate is None or bad is None or stage.kind == "shadow":
+        candidate, bad = self._arm(trial, routing, exchange), displeasure(feedback)
+        if candidate is None or bad is None or routing.mirrored is not None:
             return False
-        unit = self._unit(stage, routing, exchange, candidate)
+        unit = self._unit(self._plan[trial.stage], routing, exchange, candidate)
         if unit is None or not unit.first(trial.evidence.answered):
             return False
         limits = self._settings.feedback
