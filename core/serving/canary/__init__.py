@@ -8,6 +8,9 @@ evidence.py     all tests of one stage
 ruling.py       widen, hold or roll back, with the reason
 trial.py        a trial and all that is remembered of it
 state.py        the file that survives a kill, and what people order
+routing.py      who answers whom at present
+taking.py       which arm an exchange belongs to, for whom it counts, what it adds
 canary.py       the whole, as the host uses it
+journaling.py   its effects on the registry
 judging.py      a judge's score of a reply
 """

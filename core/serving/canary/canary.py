@@ -101,8 +101,8 @@ class Canary:
                 self._decided(trial, "end", why)
             told.known, told.champion, told.trial = True, after, None
             if kind == "promote" and after is not None and not self.settings.off and stable != after:
-                now_ = self._clock()
-                told.trial = Trial(candidate=after, stable=stable, begun=now_, since=now_)
+                begun = self._clock()
+                told.trial = Trial(candidate=after, stable=stable, begun=begun, since=begun)
                 self._decided(told.trial, "begin", "it was promoted")
             self._changed()
 

@@ -3,13 +3,14 @@
 from functools import cached_property
 from itertools import pairwise
 from math import log
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from ...settings import Setting
 
 Kind = Literal["errors", "latency", "feedback", "judge", "collapse"]
+ALL_KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Errors(Setting):
@@ -50,12 +51,31 @@ class Judged(Setting):
     margin: float = Field(0.05, gt=0, lt=1, description="drop that must be excluded before more users get it")
 
 
+class Stage(NamedTuple):
+    """One step of a trial: who meets the candidate, what share of them, and the share of the step before."""
+
+    kind: Literal["shadow", "users"]
+    share: float
+    before: float
+
+    @property
+    def in_words(self) -> str:
+        if self.kind == "shadow":
+            return f"shadow, {100 * self.share:.3g}% of requests mirrored"
+        return f"{100 * self.share:.3g}% of users"
+
+    @property
+    def moved(self) -> float:
+        """Of the users who were not in before, the share that this stage moved over."""
+        return (self.share - self.before) / (1 - self.before)
+
+
 class CanarySettings(Setting):
     """How a promoted version comes to its users. `canary: off` gives it to all of them at once."""
 
     stages: tuple[float, ...] = Field((0.05, 0.25, 1.0), description="shares of the users, rising; the last is 1")
     shadow: float = Field(
-        0.0, ge=0, le=1, description="share of requests that are mirrored first, unheard; 0: no such stage"
+        0.0, ge=0, le=0.9, description="share of requests that are mirrored first, unheard; 0: no such stage"
     )
     unit: Literal["user", "conversation", "request"] = Field(
         "user",
@@ -104,7 +124,7 @@ class CanarySettings(Setting):
         return self.stages == (1.0,) and not self.shadow
 
     @property
-    def plan(self) -> tuple["Stage", ...]:
+    def plan(self) -> tuple[Stage, ...]:
         """The stages of a trial in their order, without the last, at which the trial is over."""
         first = (Stage("shadow", self.shadow, 0.0),) if self.shadow else ()
         before = (0.0, *self.stages)
@@ -113,7 +133,7 @@ class CanarySettings(Setting):
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """What is tested."""
-        return ("errors", "latency", "feedback", *(("judge",) if self.judge.share else ()), "collapse")
+        return ALL_KINDS if self.judge.share else tuple(kind for kind in ALL_KINDS if kind != "judge")
 
     @property
     def harm_bar(self) -> float:
@@ -128,25 +148,3 @@ class CanarySettings(Setting):
     def safe_bar(self) -> float:
         """Evidence, as odds, that excludes a harm."""
         return 1 / self.beta
-
-
-class Stage:
-    """One step of a trial: who meets the candidate, what share of them, and the share of the step before."""
-
-    __slots__ = ("before", "kind", "share")
-
-    def __init__(self, kind: Literal["shadow", "users"], share: float, before: float) -> None:
-        self.kind = kind
-        self.share = share
-        self.before = before
-
-    @property
-    def in_words(self) -> str:
-        if self.kind == "shadow":
-            return f"shadow, {100 * self.share:.3g}% of requests mirrored"
-        return f"{100 * self.share:.3g}% of users"
-
-    @property
-    def moved(self) -> float:
-        """Of the users who were not in before, the share that this stage moved over."""
-        return (self.share - self.before) / (1 - self.before)

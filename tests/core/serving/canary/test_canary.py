@@ -300,6 +300,7 @@ def test_stages_that_are_gone_from_the_settings_end_the_trial(tmp_path: Path) ->
         ({"stages": []}, "of which the last is 1"),
         ({"latency": {"tolerance": 0.5}}, r"margin \(0.3\) must be more than tolerance \(0.5\)"),
         ({"alpha": 0}, "alpha"),
+        ({"shadow": 1}, "less than or equal to 0.9"),
         ({"shadwo": 0.1}, "did you mean `shadow`"),
     ],
 )
