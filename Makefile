@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-suites bench-ledger bench-gate bench-registry clean lock
+.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-suites bench-ledger bench-gate bench-registry bench-canary clean lock
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
@@ -38,7 +38,7 @@ check: $(READY)  ## format, lint, types of core, layers
 up: $(READY)     ## Prefect, MLflow, a worker and the deployments, until Ctrl-C
 	@$(BIN)/wheelwork up
 
-bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-suites bench-funnel bench-focus bench-forgetting bench-ledger bench-gate bench-registry  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
+bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-suites bench-funnel bench-focus bench-forgetting bench-ledger bench-gate bench-registry bench-canary  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
 
 bench-generation: $(READY)  ## calls a second, memory, planning; the embedded engine beside itself without us; the peers
 	$(BIN)/python -m wheelwork.benchmarks.generation
@@ -79,6 +79,9 @@ bench-focus: $(READY)  ## what to learn from: each focus and order beside plain 
 
 bench-registry: $(READY)  ## promotions killed anywhere and promotions that race, on a real MLflow database; the time of a rollback
 	$(BIN)/python -m wheelwork.benchmarks.registry
+
+bench-canary: $(READY)  ## canaries against chance, beside z-tests: harmful ones that are rolled back, harmless ones that are not
+	$(BIN)/python -m wheelwork.benchmarks.canary
 
 clean:           ## what was made here: .venv, state, caches
 	rm -rf $(VENV) .wheelwork .types build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -16,6 +16,7 @@ from rich.table import Table
 from .cli_adapters import adapters_app, distill
 from .cli_benchmark import benchmark
 from .cli_calibrate import calibrate
+from .cli_canary import canary_app
 from .cli_export import export
 from .cli_filter import filter_
 from .cli_gate import gate
@@ -49,6 +50,7 @@ app.add_typer(ledger_app, name="ledger")
 app.add_typer(suite_app, name="suite")
 app.add_typer(adapters_app, name="adapters")
 app.add_typer(traffic_app, name="traffic")
+app.add_typer(canary_app, name="canary")
 console = Console(stderr=True, highlight=False)
 
 Samples = Annotated[int | None, typer.Option(min=0, help="How many samples to ask the teacher for.")]

@@ -38,6 +38,7 @@ WORDS = {
     "outside": "moved outside",
     "measure": "measured anew",
     "repair": "repaired",
+    "canary": "on trial",
 }
 
 
@@ -200,6 +201,8 @@ def _why(entry: "Entry") -> str:
     parts = [_figure(suite, figures) for suite, figures in move.figures.items()] if move.kind != "refuse" else []
     if not parts or move.kind in ("rollback", "outside", "start"):
         parts.append(move.reason)
+    if move.kind == "canary":
+        parts = [move.reason]  # its figures are of users, not of suites; it tells them in words
     if move.kind == "refuse":
         parts.insert(0, f"judged against {_named(move.against)}, which was champion no longer")
     return "; ".join(part for part in (*parts, entry.note) if part)

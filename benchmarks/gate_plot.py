@@ -20,18 +20,19 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
 
 def write_plots(folder: Path, loops: Mapping[str, Life], rules: Sequence[Rule], rounds: int, seed: int) -> None:
     """Draw all pictures into `folder` as SVG."""
-    with _drawing(folder / "gate-loops.svg", (8, 4.2)) as figure:
+    with drawing(folder / "gate-loops.svg", (8, 4.2)) as figure:
         _fooled(figure.subplots(), loops)
-    with _drawing(folder / "gate-power.svg", (11, 4.2)) as figure:
+    with drawing(folder / "gate-power.svg", (11, 4.2)) as figure:
         left, right = figure.subplots(1, 2)
         _seen(left, rounds, seed)
         _passed(right, rounds, seed)
-    with _drawing(folder / "gate-guard.svg", (8, 3)) as figure:
+    with drawing(folder / "gate-guard.svg", (8, 3)) as figure:
         _decided(figure.subplots())
 
 
 @contextmanager
-def _drawing(path: Path, size: tuple[float, float]) -> Iterator[Any]:
+def drawing(path: Path, size: tuple[float, float]) -> Iterator[Any]:
+    """A figure of so many inches that is written to `path` as SVG in the end."""
     import io
 
     from matplotlib import rc_context

@@ -31,6 +31,7 @@ LAYERS = (
     "cli_benchmark",
     "cli_registry",
     "cli_traffic",
+    "cli_canary",
     "cli",
     "__main__",
 )  # each may import those before it

@@ -26,7 +26,7 @@ from ..workspace import explaining_disk_errors
 from .fingerprint import Fingerprint
 
 Alias = Literal["champion", "candidate"]
-Kind = Literal["start", "judge", "promote", "refuse", "rollback", "outside", "measure", "repair"]
+Kind = Literal["start", "judge", "promote", "refuse", "rollback", "outside", "measure", "repair", "canary"]
 State = Literal["begun", "done", "withdrawn"]
 Clock = Callable[[], float]
 Figures = dict[str, dict[str, FiniteFloat | None]]

@@ -115,19 +115,20 @@ class Moves:
             told = {"version": judged.version, "champion": judged.version, "before": champion}
             return Moved(status="promoted", entry=entry.sequence, **told)
 
-    def roll_back(self, to: str | None = None, reason: str = "") -> Moved:
+    def roll_back(self, to: str | None = None, reason: str = "", leaving: str | None = None) -> Moved:
         """Make `to` the champion, `base` for none; without it the champion before the present one.
 
-        Asked twice it says so and changes nothing. Raises RegistryError for a version that there is not, or that was
+        Where `leaving` is given and is not champion any more, nothing is moved: somebody else was quicker. Asked twice
+        it says so and changes nothing. Raises RegistryError for a version that there is not, or that was
         never champion where no reason is given.
         """
         with self._alone() as record:
             self._target(to, reason, record.past)  # a mistake is told before anything is claimed
             with self._claimed(record) as claim:
                 target, present = self._target(to, reason, record.past), record.past.champion
-                if target == present:
+                if target == present or (leaving is not None and present != leaving):
                     note = _already(record.past, to is not None)
-                    return Moved(status="already", version=target, champion=target, note=note)
+                    return Moved(status="already", version=target, champion=present, note=note)
                 won = record.past.promotion(version=target) if target else None
                 move = Move(
                     kind="rollback",
@@ -140,6 +141,14 @@ class Moves:
                 entry = self._move(move, record, claim)
                 told = {"version": target, "champion": target, "before": present}
                 return Moved(status="rolled_back", entry=entry.sequence, **told)
+
+    def tell_canary(self, candidate: str, reason: str, figures: Figures) -> None:
+        """Write down what was decided of a trial of version `candidate`, and why; moves no alias."""
+        with self._alone() as record:
+            move = Move(
+                kind="canary", alias="champion", before=candidate, after=candidate, figures=figures, reason=reason
+            )
+            record.write(move)
 
     def measured(self, version: str, fingerprint: Fingerprint, round: str = "", run: str = "") -> None:
         """Write down that `version` was measured anew with these parts; nothing where that is known."""

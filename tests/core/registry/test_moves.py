@@ -323,3 +323,28 @@ def test_a_line_that_a_crash_cut_short_is_told(tmp_path: Path, registry: FakeReg
     moves(tmp_path, registry).catch_up()
     last = list(moves(tmp_path, registry).journal.entries())[-1]
     assert last.move.kind == "repair" and "cut short after 9 bytes" in last.move.reason
+
+
+# a canary
+
+
+def test_what_a_canary_decides_is_told_and_moves_nothing(tmp_path: Path, registry: FakeRegistry) -> None:
+    ours = moves(tmp_path, registry)
+    ours.judge(judged("1", None))
+    figures: dict[str, dict[str, float | None]] = {"errors": {"candidate": 0.06, "champion": 0.01, "p_value": None}}
+    ours.tell_canary("1", "5% of users: widened", figures)
+    last = list(ours.journal.entries())[-1]
+    assert (last.move.kind, last.move.before, last.move.after, last.moved) == ("canary", "1", "1", False)
+    assert last.move.reason == "5% of users: widened" and last.move.figures == figures
+    assert registry.pointing["champion"] == "1" and ours.catch_up().champion == "1"
+
+
+def test_a_canary_takes_back_its_own_candidate_alone(tmp_path: Path, registry: FakeRegistry) -> None:
+    ours = moves(tmp_path, registry)
+    ours.judge(judged("1", None))
+    ours.judge(judged("2", "1"))
+    ours.judge(judged("3", "2"))  # promoted while the canary was about to leave 2
+    done = ours.roll_back("1", "canary: harm", leaving="2")
+    assert (done.status, done.champion) == ("already", "3") and registry.pointing["champion"] == "3"
+    done = ours.roll_back("1", "canary: harm", leaving="3")
+    assert (done.status, done.champion) == ("rolled_back", "1")
