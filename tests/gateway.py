@@ -15,6 +15,7 @@ from wheelwork.core.errors import ServingError
 from wheelwork.core.serving.exchange import BASE, Exchange, Feedback
 from wheelwork.core.serving.gateway.application import application
 from wheelwork.core.serving.gateway.keys import StoredKeys
+from wheelwork.core.serving.gateway.names import hasher
 from wheelwork.core.serving.gateway.server import Server, _config, bound
 from wheelwork.core.serving.gateway.settings import Serving
 from wheelwork.core.serving.parts import Health, Lease, Routed, Served
@@ -151,7 +152,9 @@ class Gateway:
         self.serving = serving or Serving()
         self.keys_file = home / "keys.json"
         keys = StoredKeys(self.keys_file, time.time, always)
-        self.app: FastAPI = application(self.hosting, self.traffic, self.serving, keys, secret=b"a secret", **parts)
+        self.app: FastAPI = application(
+            self.hosting, self.traffic, self.serving, keys, hashed=hasher(b"a secret"), **parts
+        )
 
     @asynccontextmanager
     async def client(self, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:

@@ -31,11 +31,11 @@ class Answering:
     """Answers what `/v1/chat/completions` and `/v1/completions` are asked."""
 
     def __init__(
-        self, hosting: Hosting, traffic: Traffic, serving: Serving, figures: Figures, secret: bytes,
+        self, hosting: Hosting, traffic: Traffic, serving: Serving, figures: Figures, hashed: Callable[[str], str],
         clock: Callable[[], float],
     ) -> None:  # fmt: skip
         self._hosting, self._traffic, self._serving, self._figures = hosting, traffic, serving, figures
-        self._pseudonyms, self._clock = Pseudonyms(secret), clock
+        self._pseudonyms, self._clock = Pseudonyms(hashed), clock
         self._uses = Uses(time.monotonic)
         self._answers = {
             loop: Answers(cache, time.monotonic) for loop, cache in serving.caches.items() if cache.enabled

@@ -20,6 +20,7 @@ from .bodies import Path
 from .front import CALLER, Front
 from .keys import Keys
 from .metrics import Figures
+from .names import hasher
 from .replies import Receive, Scope, Send, error_body
 from .routes import Routes
 from .schema import DESCRIBED, document
@@ -36,16 +37,16 @@ def application(
     hooks: Hooks | None = None,
     intents: Intents | None = None,
     *,
-    secret: bytes | None = None,
+    hashed: Callable[[str], str] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> FastAPI:
     """The gateway over its parts.
 
-    `secret` keys the hashes of users and conversations; without one they are others at each start. `clock` tells
+    `hashed` hashes users and conversations; without it they are others at each start. `clock` tells
     seconds since 1970. No documentation page is served: it would load scripts from elsewhere.
     """
     figures = Figures()
-    answering = Answering(hosting, traffic, serving, figures, secret or secrets.token_bytes(32), clock)
+    answering = Answering(hosting, traffic, serving, figures, hashed or hasher(secrets.token_bytes(32)), clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

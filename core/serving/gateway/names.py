@@ -1,14 +1,12 @@
 """Which loop and version the name of a model means, and whose question it is without saying who."""
 
 import hashlib
+import hmac
 import re
-import secrets
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from ...errors import ServingError
 from ...text import nearest
-from ...workspace import writing
 from ..exchange import BASE
 
 VERSION = re.compile(r"v([0-9]{1,18})", re.ASCII)
@@ -46,23 +44,17 @@ def name_of(loop: str, version: str) -> str:
 
 
 class Pseudonyms:
-    """Keyed hashes of users and conversations: the same for the same one, and nobody without the secret tells whose."""
+    """Keyed hashes of users and conversations, as each API key uses their names: two keys never mean the same one."""
 
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret[:64]
+    def __init__(self, hashed: Callable[[str], str]) -> None:
+        """`hashed` is keyed with a secret: nobody without it tells whose hash it is, or makes one."""
+        self._hashed = hashed
 
     def __call__(self, key: str, kind: str, name: str) -> str:
-        """32 hex digits for `name`, as the API key `key` uses it; empty for an empty name."""
-        if not name:
-            return ""
-        told = f"{key}\0{kind}\0{name}".encode()
-        return hashlib.blake2b(told, key=self._secret, digest_size=16).hexdigest()
+        """The hash of `name`; empty for an empty name."""
+        return self._hashed(f"{key}\0{kind}\0{name}") if name else ""
 
 
-def secret_at(path: Path) -> bytes:
-    """The secret of the pseudonyms, made when there is none: without it users would change sides at each start."""
-    if not path.exists():
-        with writing(path) as temporary:
-            temporary.touch(mode=0o600)
-            temporary.write_text(secrets.token_hex(32), encoding="ascii")
-    return path.read_text(encoding="ascii").strip().encode()
+def hasher(secret: bytes) -> Callable[[str], str]:
+    """Hashes of 32 hex digits under `secret`."""
+    return lambda text: hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()[:32]

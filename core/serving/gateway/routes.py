@@ -1,5 +1,6 @@
 """Everything that is not a question: models, feedback, intents, webhooks, health, metrics."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -62,7 +63,8 @@ class Routes:
         if not said:
             raise ServingError(400, "say something of the answer: one of thumb, rating, correction, comment")
         told = {"exchange": body["id"], "at": self._clock(), "key": request.scope[CALLER].key}
-        self._traffic.feedback(Feedback.model_validate(told | said))
+        # in a thread: an answer of long ago may have to be looked up in the database
+        await asyncio.to_thread(self._traffic.feedback, Feedback.model_validate(told | said))
         return _json({"object": "feedback", "id": body["id"], "accepted": sorted(said)}, 202)
 
     async def intents(self, request: Request) -> Response:

@@ -1,5 +1,6 @@
 """Keys: kept as hashes, replaced with a time of grace, ended; scopes, rates, and a file that changes under way."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,9 @@ from wheelwork.core.errors import ConfigError, ServingError
 from wheelwork.core.serving.gateway.audit import acts, note
 from wheelwork.core.serving.gateway.keys import StoredKeys, add_key, read_keys, revoke_key, rotate_key
 from wheelwork.core.serving.gateway.limits import Uses
-from wheelwork.core.serving.gateway.names import Pseudonyms, secret_at
+from wheelwork.core.serving.gateway.names import Pseudonyms, hasher
 from wheelwork.core.serving.gateway.settings import Door, Limits, Serving
-from wheelwork.tests.gateway import Gateway
+from wheelwork.tests.gateway import ASKED, EchoEngine, FakeHosting, Gateway
 
 
 @pytest.fixture
@@ -167,9 +168,26 @@ def test_a_form_of_another_site_is_no_question(tmp_path: Path) -> None:
     assert answer.status_code == 405 and "access-control-allow-origin" not in answer.headers
 
 
-def test_a_gateway_that_is_full_says_so(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path, serving=Serving(door=Door(in_flight=1)))
-    assert gateway.chat().status_code == 200
+def test_a_gateway_that_is_full_says_so_and_is_still_alive(tmp_path: Path) -> None:
+    free = asyncio.Event()
+    gateway = Gateway(tmp_path, FakeHosting(EchoEngine(free.wait)), Serving(door=Door(in_flight=1)))
+
+    async def asked() -> list[int]:
+        async with gateway.client() as client:
+            first = asyncio.create_task(client.post("/v1/chat/completions", json=ASKED))
+            while not gateway.hosting.leases:
+                await asyncio.sleep(0)
+            second = await client.post("/v1/chat/completions", json=ASKED)
+            alive = await client.get("/healthz")
+            free.set()
+            return [
+                second.status_code,
+                int(second.headers["retry-after"]),
+                alive.status_code,
+                (await first).status_code,
+            ]
+
+    assert asyncio.run(asyncio.wait_for(asked(), 10)) == [503, 1, 200, 200]
 
 
 def test_acts_are_written_down(tmp_path: Path) -> None:
@@ -179,9 +197,8 @@ def test_acts_are_written_down(tmp_path: Path) -> None:
     assert (first.what, first.details) == ("key added", {"scopes": "chat"}) and second.who == "ada"
 
 
-def test_pseudonyms_are_the_same_after_a_restart_and_differ_by_key(tmp_path: Path) -> None:
-    secret = secret_at(tmp_path / "secret")
-    name, again = Pseudonyms(secret), Pseudonyms(secret_at(tmp_path / "secret"))
+def test_pseudonyms_are_the_same_after_a_restart_and_differ_by_key() -> None:
+    name, again = Pseudonyms(hasher(b"secret")), Pseudonyms(hasher(b"secret"))
     assert name("web", "user", "ada") == again("web", "user", "ada")
-    assert name("web", "user", "ada") != name("app", "user", "ada") != name("app", "conversation", "ada")
-    assert (tmp_path / "secret").stat().st_mode & 0o077 == 0 and len(secret) == 64
+    assert len({name(key, kind, "ada") for key in ("web", "app") for kind in ("user", "conversation")}) == 4
+    assert name("web", "user", "") == ""
