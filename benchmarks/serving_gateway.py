@@ -23,7 +23,7 @@ from wheelwork.core.serving.gateway.application import application
 from wheelwork.core.serving.gateway.cache import Cache
 from wheelwork.core.serving.gateway.keys import StoredKeys
 from wheelwork.core.serving.gateway.server import bound, run
-from wheelwork.core.serving.gateway.settings import Door, Serving
+from wheelwork.core.serving.gateway.settings import Door, GatewaySettings
 
 LOOP = "bench"
 
@@ -97,7 +97,7 @@ async def _parts(chosen: Any) -> AsyncIterator[FastAPI]:
 
     engine = MockEngine(chosen.engine, chosen.slots, chosen.service / 1000)
     recorder = Recorder(chosen.home)
-    serving = Serving(caches={LOOP: Cache(enabled=True)} if chosen.cache else {})
+    serving = GatewaySettings(caches={LOOP: Cache(enabled=True)} if chosen.cache else {})
     async with Host([_hosted(chosen.home, engine)], chosen.home) as host:
         await host.settled(30)
         yield application(
@@ -127,7 +127,8 @@ def _hosted(home: Path, engine: MockEngine) -> Any:
             return Standing((home / "champion").read_text())
 
         def release(self, version: str) -> Release | None:
-            return Release(version, home / "adapter", Adapter.at(home / "adapter").digest, None)
+            digest = Adapter.at(home / "adapter").digest
+            return Release(version, home / "adapter", digest, fingerprint(digest))
 
     files = ModelFiles("mock", home, None, "mock")
     asked = ({"role": "user", "content": "hello"},)

@@ -17,7 +17,7 @@ from wheelwork.core.serving.gateway.application import application
 from wheelwork.core.serving.gateway.keys import StoredKeys
 from wheelwork.core.serving.gateway.names import hasher
 from wheelwork.core.serving.gateway.server import Server, _config, bound
-from wheelwork.core.serving.gateway.settings import Serving
+from wheelwork.core.serving.gateway.settings import GatewaySettings
 from wheelwork.core.serving.parts import Health, Lease, Routed, Served
 
 ASKED = {"model": "router", "messages": [{"role": "user", "content": "hello there"}]}
@@ -145,11 +145,11 @@ class Gateway:
     """An application over fakes, and the fakes."""
 
     def __init__(
-        self, home: Path, hosting: FakeHosting | None = None, serving: Serving | None = None, always: bool = False,
+        self, home: Path, hosting: FakeHosting | None = None, serving: GatewaySettings | None = None, always: bool = False,
         **parts: Any,
     ) -> None:  # fmt: skip
         self.hosting, self.traffic = hosting or FakeHosting(), FakeTraffic()
-        self.serving = serving or Serving()
+        self.serving = serving or GatewaySettings()
         self.keys_file = home / "keys.json"
         keys = StoredKeys(self.keys_file, time.time, always)
         self.app: FastAPI = application(

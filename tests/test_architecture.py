@@ -30,6 +30,8 @@ LAYERS = (
     "cli_adapters",
     "cli_benchmark",
     "cli_registry",
+    "cli_keys",
+    "cli_serve",
     "cli",
     "__main__",
 )  # each may import those before it

@@ -19,7 +19,7 @@ from .names import Pseudonyms, meant, name_of, unknown
 from .patience import UNWATCHED, Patience
 from .questions import End, Question, new_id, read_reply
 from .replies import TROUBLE, Header, Receive, Scope, Send, error_body, header, read_body, send_json
-from .settings import Limits, Serving
+from .settings import Limits, GatewaySettings
 from .shadows import Shadows
 from .streaming import replayed, streamed
 
@@ -31,7 +31,7 @@ class Answering:
     """Answers what `/v1/chat/completions` and `/v1/completions` are asked."""
 
     def __init__(
-        self, hosting: Hosting, traffic: Traffic, serving: Serving, figures: Figures, hashed: Callable[[str], str],
+        self, hosting: Hosting, traffic: Traffic, serving: GatewaySettings, figures: Figures, hashed: Callable[[str], str],
         clock: Callable[[], float],
     ) -> None:  # fmt: skip
         self._hosting, self._traffic, self._serving, self._figures = hosting, traffic, serving, figures

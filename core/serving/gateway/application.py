@@ -24,7 +24,7 @@ from .names import hasher
 from .replies import Receive, Scope, Send, error_body
 from .routes import Routes
 from .schema import DESCRIBED, document
-from .settings import Serving
+from .settings import GatewaySettings
 
 PATHS: tuple[Path, ...] = ("chat/completions", "completions")
 
@@ -32,7 +32,7 @@ PATHS: tuple[Path, ...] = ("chat/completions", "completions")
 def application(
     hosting: Hosting,
     traffic: Traffic,
-    serving: Serving,
+    serving: GatewaySettings,
     keys: Keys,
     hooks: Hooks | None = None,
     intents: Intents | None = None,

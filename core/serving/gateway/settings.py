@@ -36,7 +36,7 @@ class Door(Setting):
     connections: int = Field(2048, ge=1, description="open connections; more are closed as they come")
 
 
-class Serving(NamedTuple):
+class GatewaySettings(NamedTuple):
     """Everything that is set: the door, and for each loop by name its limits and its cache."""
 
     limits: Mapping[str, Limits] = {}

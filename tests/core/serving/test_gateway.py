@@ -9,7 +9,7 @@ import pytest
 from wheelwork.core.errors import ServingError
 from wheelwork.core.serving.gateway.cache import Cache
 from wheelwork.core.serving.gateway.keys import add_key
-from wheelwork.core.serving.gateway.settings import Door, Limits, Serving
+from wheelwork.core.serving.gateway.settings import Door, Limits, GatewaySettings
 from wheelwork.core.serving.parts import Health, Routed
 from wheelwork.tests.gateway import ASKED, EchoEngine, FakeHosting, Gateway
 
@@ -133,7 +133,7 @@ def test_an_error_of_ours_tells_nothing_but_where_to_look(tmp_path: Path, caplog
 
 def test_an_answer_that_takes_too_long_is_504_and_its_engine_is_free_again(tmp_path: Path) -> None:
     hosting = FakeHosting(EchoEngine(lambda: asyncio.sleep(60)))
-    gateway = Gateway(tmp_path, hosting, Serving(limits={"router": Limits(seconds=0.05)}))
+    gateway = Gateway(tmp_path, hosting, GatewaySettings(limits={"router": Limits(seconds=0.05)}))
     answer = gateway.chat()
     assert answer.status_code == 504 and answer.json()["error"]["code"] == "timeout"
     assert hosting.leases == 0 and gateway.traffic.exchanges[0].status == 504
@@ -167,7 +167,7 @@ def test_a_shadow_is_asked_after_the_answer_and_never_heard(tmp_path: Path) -> N
 
 
 def test_shadows_that_are_too_many_are_left_out_and_counted(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path, FakeHosting(shadow="6"), Serving(limits={"router": Limits(shadows=0)}))
+    gateway = Gateway(tmp_path, FakeHosting(shadow="6"), GatewaySettings(limits={"router": Limits(shadows=0)}))
     gateway.chat()
     assert len(gateway.traffic.exchanges) == 1
     assert 'wheelwork_shadows_total{end="left out",loop="router"} 1.0' in gateway.ask("GET", "/metrics").text
@@ -205,7 +205,7 @@ def test_a_caller_that_goes_away_frees_the_engine(tmp_path: Path) -> None:
 
 def cached(tmp_path: Path, **settings: object) -> Gateway:
     caches = {"router": Cache.model_validate({"enabled": True, **settings})}
-    return Gateway(tmp_path, serving=Serving(caches=caches))
+    return Gateway(tmp_path, serving=GatewaySettings(caches=caches))
 
 
 def test_a_determined_answer_is_given_again_under_an_id_of_its_own(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_metrics_count_what_happened(tmp_path: Path) -> None:
 
 
 def test_a_body_that_is_too_large_is_413_before_it_is_read(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path, serving=Serving(door=Door(body_bytes=1024)))
+    gateway = Gateway(tmp_path, serving=GatewaySettings(door=Door(body_bytes=1024)))
     long = [{"role": "user", "content": "x" * 2000}]
     answer = gateway.chat(messages=long)
     assert answer.status_code == 413 and answer.headers["connection"] == "close"

@@ -11,7 +11,7 @@ from wheelwork.core.serving.gateway.audit import acts, note
 from wheelwork.core.serving.gateway.keys import StoredKeys, add_key, read_keys, revoke_key, rotate_key
 from wheelwork.core.serving.gateway.limits import Uses
 from wheelwork.core.serving.gateway.names import Pseudonyms, hasher
-from wheelwork.core.serving.gateway.settings import Door, Limits, Serving
+from wheelwork.core.serving.gateway.settings import Door, Limits, GatewaySettings
 from wheelwork.tests.gateway import ASKED, EchoEngine, FakeHosting, Gateway
 
 
@@ -170,7 +170,7 @@ def test_a_form_of_another_site_is_no_question(tmp_path: Path) -> None:
 
 def test_a_gateway_that_is_full_says_so_and_is_still_alive(tmp_path: Path) -> None:
     free = asyncio.Event()
-    gateway = Gateway(tmp_path, FakeHosting(EchoEngine(free.wait)), Serving(door=Door(in_flight=1)))
+    gateway = Gateway(tmp_path, FakeHosting(EchoEngine(free.wait)), GatewaySettings(door=Door(in_flight=1)))
 
     async def asked() -> list[int]:
         async with gateway.client() as client:
