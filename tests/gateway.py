@@ -145,8 +145,8 @@ class Gateway:
     """An application over fakes, and the fakes."""
 
     def __init__(
-        self, home: Path, hosting: FakeHosting | None = None, serving: GatewaySettings | None = None, always: bool = False,
-        **parts: Any,
+        self, home: Path, hosting: FakeHosting | None = None, serving: GatewaySettings | None = None,
+        always: bool = False, **parts: Any,
     ) -> None:  # fmt: skip
         self.hosting, self.traffic = hosting or FakeHosting(), FakeTraffic()
         self.serving = serving or GatewaySettings()

@@ -19,7 +19,7 @@ from .names import Pseudonyms, meant, name_of, unknown
 from .patience import UNWATCHED, Patience
 from .questions import End, Question, new_id, read_reply
 from .replies import TROUBLE, Header, Receive, Scope, Send, error_body, header, read_body, send_json
-from .settings import Limits, GatewaySettings
+from .settings import GatewaySettings, Limits
 from .shadows import Shadows
 from .streaming import replayed, streamed
 
@@ -31,21 +31,21 @@ class Answering:
     """Answers what `/v1/chat/completions` and `/v1/completions` are asked."""
 
     def __init__(
-        self, hosting: Hosting, traffic: Traffic, serving: GatewaySettings, figures: Figures, hashed: Callable[[str], str],
-        clock: Callable[[], float],
+        self, hosting: Hosting, traffic: Traffic, settings: GatewaySettings, figures: Figures,
+        hashed: Callable[[str], str], clock: Callable[[], float],
     ) -> None:  # fmt: skip
-        self._hosting, self._traffic, self._serving, self._figures = hosting, traffic, serving, figures
+        self._hosting, self._traffic, self._settings, self._figures = hosting, traffic, settings, figures
         self._pseudonyms, self._clock = Pseudonyms(hashed), clock
         self._uses = Uses(time.monotonic)
         self._answers = {
-            loop: Answers(cache, time.monotonic) for loop, cache in serving.caches.items() if cache.enabled
+            loop: Answers(cache, time.monotonic) for loop, cache in settings.caches.items() if cache.enabled
         }
         self.shadows = Shadows(hosting, self.remember, figures)
 
     async def __call__(self, path: Path, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
         """Answer one request. Raises ServingError as long as nothing was sent."""
         started, at = time.perf_counter(), self._clock()
-        asked = read_question(path, await read_body(scope, receive, self._serving.door.body_bytes))
+        asked = read_question(path, await read_body(scope, receive, self._settings.door.body_bytes))
         loop, wanted = meant(asked.model, self._hosting.loops)
         limits = self._limits(loop)
         asked = asked.checked(limits)
@@ -172,7 +172,7 @@ class Answering:
         return self._uses.one(caller.key, loop, limits, caller.rate, caller.parallel)
 
     def _limits(self, loop: str) -> Limits:
-        return self._serving.limits.get(loop) or Limits()
+        return self._settings.limits.get(loop) or Limits()
 
 
 async def _ask(question: Question, lease: Lease) -> Answer:

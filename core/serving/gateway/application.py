@@ -32,7 +32,7 @@ PATHS: tuple[Path, ...] = ("chat/completions", "completions")
 def application(
     hosting: Hosting,
     traffic: Traffic,
-    serving: GatewaySettings,
+    settings: GatewaySettings,
     keys: Keys,
     hooks: Hooks | None = None,
     intents: Intents | None = None,
@@ -46,7 +46,7 @@ def application(
     seconds since 1970. No documentation page is served: it would load scripts from elsewhere.
     """
     figures = Figures()
-    answering = Answering(hosting, traffic, serving, figures, hashed or hasher(secrets.token_bytes(32)), clock)
+    answering = Answering(hosting, traffic, settings, figures, hashed or hasher(secrets.token_bytes(32)), clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -59,14 +59,14 @@ def application(
     )  # fmt: skip
     for path in PATHS:
         app.router.routes.append(Route(f"/v1/{path}", Asking(answering, path), methods=["POST"]))
-    routes = Routes(hosting, traffic, serving.door, keys, figures, hooks, intents, clock)
+    routes = Routes(hosting, traffic, settings.door, keys, figures, hooks, intents, clock)
     for described in DESCRIBED:
         app.add_api_route(
             described.path, getattr(routes, described.handler), methods=[described.method], response_model=None,
             include_in_schema=False,
         )  # fmt: skip
     app.openapi = cache(document)  # type: ignore[method-assign]
-    app.add_middleware(Front, door=serving.door, keys=keys, figures=figures)
+    app.add_middleware(Front, door=settings.door, keys=keys, figures=figures)
     return app
 
 

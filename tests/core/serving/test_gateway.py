@@ -9,7 +9,7 @@ import pytest
 from wheelwork.core.errors import ServingError
 from wheelwork.core.serving.gateway.cache import Cache
 from wheelwork.core.serving.gateway.keys import add_key
-from wheelwork.core.serving.gateway.settings import Door, Limits, GatewaySettings
+from wheelwork.core.serving.gateway.settings import Door, GatewaySettings, Limits
 from wheelwork.core.serving.parts import Health, Routed
 from wheelwork.tests.gateway import ASKED, EchoEngine, FakeHosting, Gateway
 

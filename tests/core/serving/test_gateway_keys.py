@@ -11,7 +11,7 @@ from wheelwork.core.serving.gateway.audit import acts, note
 from wheelwork.core.serving.gateway.keys import StoredKeys, add_key, read_keys, revoke_key, rotate_key
 from wheelwork.core.serving.gateway.limits import Uses
 from wheelwork.core.serving.gateway.names import Pseudonyms, hasher
-from wheelwork.core.serving.gateway.settings import Door, Limits, GatewaySettings
+from wheelwork.core.serving.gateway.settings import Door, GatewaySettings, Limits
 from wheelwork.tests.gateway import ASKED, EchoEngine, FakeHosting, Gateway
 
 
