@@ -5,19 +5,21 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-suites bench-ledger bench-gate bench-registry bench-canary clean lock
+.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-suites bench-ledger bench-gate bench-registry bench-serving clean lock
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
 
 setup: $(READY)  ## make .venv, install the locked packages, fetch the embedded models
 
-$(READY): pyproject.toml constraints.txt core/models/models.yaml
+$(READY): pyproject.toml constraints.txt core/models/models.yaml tests/clients/package-lock.json
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	  || { echo "wheelwork needs Python 3.11, 3.12 or 3.13; say which: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked packages into $(VENV): two to five minutes, about 2 GB"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/wheelwork models pull
+	@if command -v npm >/dev/null; then npm ci --silent --prefix tests/clients || echo "the Node client was not installed; its test is skipped"; fi
 	@touch $@
 
 demo: $(READY)   ## one round of scenarios/home_broadband, with a report
@@ -39,6 +41,7 @@ up: $(READY)     ## Prefect, MLflow, a worker and the deployments, until Ctrl-C
 	@$(BIN)/wheelwork up
 
 bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-suites bench-funnel bench-focus bench-forgetting bench-ledger bench-gate bench-registry bench-canary  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
+bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-suites bench-funnel bench-focus bench-forgetting bench-ledger bench-gate bench-registry bench-serving  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
 
 bench-generation: $(READY)  ## calls a second, memory, planning; the embedded engine beside itself without us; the peers
 	$(BIN)/python -m wheelwork.benchmarks.generation
@@ -82,9 +85,11 @@ bench-registry: $(READY)  ## promotions killed anywhere and promotions that race
 
 bench-canary: $(READY)  ## canaries against chance, beside z-tests: harmful ones that are rolled back, harmless ones that are not
 	$(BIN)/python -m wheelwork.benchmarks.canary
+bench-serving: $(READY)  ## the gateway before a mock engine: what it adds, what it carries, memory, swaps, kills, webhooks
+	$(BIN)/python -m wheelwork.benchmarks.serving
 
 clean:           ## what was made here: .venv, state, caches
-	rm -rf $(VENV) .wheelwork .types build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/clients/node_modules .wheelwork .types build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: $(READY)   ## write constraints.txt anew from what .venv holds

@@ -21,11 +21,13 @@ from .cli_export import export
 from .cli_filter import filter_
 from .cli_gate import gate
 from .cli_generate import generate
+from .cli_keys import keys_app
 from .cli_ledger import ledger_app
 from .cli_merge import merge
 from .cli_pool import pool_app
 from .cli_registry import history, rollback
 from .cli_review import review_app
+from .cli_serve import PORT, serve
 from .cli_suite import say_looks, suite_app
 from .cli_traffic import collect, traffic_app
 from .core.errors import WheelworkError
@@ -51,6 +53,7 @@ app.add_typer(suite_app, name="suite")
 app.add_typer(adapters_app, name="adapters")
 app.add_typer(traffic_app, name="traffic")
 app.add_typer(canary_app, name="canary")
+app.add_typer(keys_app, name="keys")
 console = Console(stderr=True, highlight=False)
 
 Samples = Annotated[int | None, typer.Option(min=0, help="How many samples to ask the teacher for.")]
@@ -92,6 +95,7 @@ app.command()(benchmark)
 app.command()(history)
 app.command()(rollback)
 app.command()(collect)
+app.command()(serve)
 
 
 @app.command()
@@ -177,8 +181,9 @@ def up(
     ] = "home_broadband",
     prefect_port: Annotated[int, typer.Option(min=1024, max=65535, help="Port of Prefect's page and API.")] = 4200,
     mlflow_port: Annotated[int, typer.Option(min=1024, max=65535, help="Port of MLflow's page and API.")] = 5000,
+    gateway_port: Annotated[int, typer.Option(min=1024, max=65535, help="Port of the gateway.")] = PORT,
 ) -> None:
-    """Start everything in this terminal: Prefect and MLflow pages, a worker, the deployments. Ctrl-C ends it."""
+    """Start everything in this terminal: Prefect and MLflow pages, a worker, the gateway. Ctrl-C ends it."""
     from .blocks.environment import prepare
     from .core.loops import load_loop
     from .core.naming import find_loop
@@ -191,7 +196,7 @@ def up(
     for sent in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sent, signal.default_int_handler)  # services end in their order before we do
     try:
-        run_all(home(), str(folder), prefect_port, mlflow_port, console)
+        run_all(home(), str(folder), prefect_port, mlflow_port, gateway_port, console)
     except KeyboardInterrupt:
         _stop()
 

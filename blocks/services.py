@@ -1,4 +1,4 @@
-"""Everything that `wheelwork up` starts: Prefect, MLflow, a worker, the deployments; and how it ends."""
+"""Everything that `wheelwork up` starts: Prefect, MLflow, a worker, the deployments, the gateway; and how it ends."""
 
 import json
 import os
@@ -63,17 +63,18 @@ class Service:
                 return
 
 
-def run_all(home: Path, loop: str, prefect_port: int, mlflow_port: int, console: Console) -> None:
+def run_all(home: Path, loop: str, prefect_port: int, mlflow_port: int, gateway_port: int, console: Console) -> None:
     """Start all services, say where they are, and stay until Ctrl-C or until one of them ends.
 
     Raises BusyError when a port is taken or `up` runs already, DependencyError when a service does not come up.
     """
-    for name, port in (("Prefect", prefect_port), ("MLflow", mlflow_port)):
+    for name, port in (("Prefect", prefect_port), ("MLflow", mlflow_port), ("gateway", gateway_port)):
         _check_free(name, port)
     api = f"http://{HOST}:{prefect_port}/api"
     environment = {**os.environ, "PREFECT_API_URL": api, "PREFECT_UI_API_URL": api, "WHEELWORK_HOME": str(home)}
     environment["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"  # here the console is a log file
-    addresses = {"prefect": f"http://{HOST}:{prefect_port}", "mlflow": f"http://{HOST}:{mlflow_port}"}
+    ports = {"prefect": prefect_port, "mlflow": mlflow_port, "gateway": gateway_port}
+    addresses = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
     logs, started = home / "logs", list[Service]()
 
     def start(name: str, *command: str) -> Service:
@@ -82,7 +83,7 @@ def run_all(home: Path, loop: str, prefect_port: int, mlflow_port: int, console:
         return service
 
     try:
-        with console.status("starting Prefect, MLflow and a worker"):
+        with console.status("starting Prefect, MLflow, a worker and the gateway"):
             prefect = start("prefect", "prefect", "server", "start", "--host", HOST, "--port", str(prefect_port))
             mlflow = start(
                 "mlflow", "mlflow", "server", "--host", HOST, "--port", str(mlflow_port), "--workers", "1",
@@ -96,10 +97,13 @@ def run_all(home: Path, loop: str, prefect_port: int, mlflow_port: int, console:
             )
             _wait(mlflow, f"{addresses['mlflow']}/health")
             worker.check()
+            gateway = start("gateway", "wheelwork", "serve", loop, "--port", str(gateway_port))
+            _wait(gateway, f"{addresses['gateway']}/healthz")
         write_text(home / RUNNING, json.dumps(addresses))
         console.print(f"Prefect   {addresses['prefect']}   rounds, schedules, logs; press Run on `improve/on-demand`")
         console.print("          `rollback/rollback` puts the champion before back into production")
         console.print(f"MLflow    {addresses['mlflow']}   every round's figures, adapters and their aliases")
+        console.print(f"gateway   {addresses['gateway']}/v1   the loop's champion, as OpenAI serves models")
         console.print(f"worker    runs `improve` of {loop}; state and logs in {home}")
         console.print("Ctrl-C ends all of it.", style="dim")
         while True:

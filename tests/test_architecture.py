@@ -32,6 +32,8 @@ LAYERS = (
     "cli_registry",
     "cli_traffic",
     "cli_canary",
+    "cli_keys",
+    "cli_serve",
     "cli",
     "__main__",
 )  # each may import those before it

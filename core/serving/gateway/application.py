@@ -1,0 +1,88 @@
+"""The gateway put together: one function from its parts to an ASGI application."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from ... import errors
+from ..parts import Hosting, Traffic
+from .answering import Answering
+from .asked_parts import Hooks, Intents
+from .bodies import Path
+from .front import CALLER, Front
+from .keys import Keys
+from .metrics import Figures
+from .names import hasher
+from .replies import Receive, Scope, Send, error_body
+from .routes import Routes
+from .schema import DESCRIBED, document
+from .settings import GatewaySettings
+
+PATHS: tuple[Path, ...] = ("chat/completions", "completions")
+
+
+def application(
+    hosting: Hosting,
+    traffic: Traffic,
+    settings: GatewaySettings,
+    keys: Keys,
+    hooks: Hooks | None = None,
+    intents: Intents | None = None,
+    *,
+    hashed: Callable[[str], str] | None = None,
+    clock: Callable[[], float] = time.time,
+) -> FastAPI:
+    """The gateway over its parts.
+
+    `hashed` hashes users and conversations; without it they are others at each start. `clock` tells
+    seconds since 1970. No documentation page is served: it would load scripts from elsewhere.
+    """
+    figures = Figures()
+    answering = Answering(hosting, traffic, settings, figures, hashed or hasher(secrets.token_bytes(32)), clock)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await answering.shadows.close()
+
+    app = FastAPI(
+        title="wheelwork gateway", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan,
+        exception_handlers={HTTPException: _plainly},
+    )  # fmt: skip
+    for path in PATHS:
+        app.router.routes.append(Route(f"/v1/{path}", Asking(answering, path), methods=["POST"]))
+    routes = Routes(hosting, traffic, settings.door, keys, figures, hooks, intents, clock)
+    for described in DESCRIBED:
+        app.add_api_route(
+            described.path, getattr(routes, described.handler), methods=[described.method], response_model=None,
+            include_in_schema=False,
+        )  # fmt: skip
+    app.openapi = cache(document)  # type: ignore[method-assign]
+    app.add_middleware(Front, door=settings.door, keys=keys, figures=figures)
+    return app
+
+
+class Asking:
+    """One of the two routes of questions, as plain ASGI: the hot path has no dependency injection."""
+
+    def __init__(self, answering: Answering, path: Path) -> None:
+        self._answering, self._path = answering, path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answering(self._path, scope, receive, send, scope[CALLER])
+
+
+async def _plainly(_: Any, error: Exception) -> Response:
+    """What the router refuses, in OpenAI's form."""
+    assert isinstance(error, HTTPException)
+    words = {404: "there is no such path here", 405: "this path is not asked with this method"}
+    told = errors.ServingError(error.status_code, words.get(error.status_code, "refused"), code="not_found")
+    return Response(error_body(told), error.status_code, error.headers, "application/json")

@@ -1,0 +1,120 @@
+"""The socket and the server: bound at the door, quiet, ended in order."""
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from ...errors import ConfigError
+from .protocol import guarded
+from .settings import Door
+
+BACKLOG = 2048
+DRAIN = 30  # seconds that requests under way have when the gateway ends
+ENDS = (signal.SIGINT, signal.SIGTERM)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that is bound. Raises ConfigError for a port that is taken, or a host that is not this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        opened.bind((host, port))
+    except OSError as error:
+        opened.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(f"port {port} is taken, perhaps by another gateway; give another with --port") from None
+        if error.errno == errno.EACCES:
+            raise ConfigError(f"port {port} may not be opened by you; give one above 1023 with --port") from None
+        raise ConfigError(f"{host}: this machine has no such address; give another with --host") from None
+    return opened
+
+
+def run(
+    opened: socket.socket,
+    door: Door,
+    parts: Callable[[], AbstractAsyncContextManager[FastAPI]],
+    ready: Callable[[], None],
+) -> None:
+    """Serve what `parts` opens, on a socket that is bound, until SIGINT or SIGTERM; then requests under way finish.
+
+    `ready` is called when connections are taken. The parts are closed after the last answer.
+    """
+    config = _config(None, door)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_serve(opened, door, parts, ready))
+
+
+async def _serve(
+    opened: socket.socket,
+    door: Door,
+    parts: Callable[[], AbstractAsyncContextManager[FastAPI]],
+    ready: Callable[[], None],
+) -> None:
+    async with parts() as app:
+        server = Server(_config(app, door))
+        telling = asyncio.create_task(_tell(server, ready))
+        await server.serve([opened])
+        telling.cancel()
+
+
+async def _tell(server: "Server", ready: Callable[[], None]) -> None:
+    while not server.started:
+        await asyncio.sleep(0.01)
+    ready()
+
+
+def _config(app: FastAPI | None, door: Door) -> uvicorn.Config:
+    """uvicorn with its fast parts; `loop` and `http` of another kind only where these are not to be had."""
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # a stranger's bad requests do not fill the log
+    return uvicorn.Config(
+        app or (lambda *_: None), http=guarded(door), loop="auto", ws="none", lifespan="on", log_config=None,
+        access_log=False, server_header=False, date_header=True, timeout_keep_alive=int(door.idle_seconds),
+        timeout_graceful_shutdown=DRAIN, backlog=BACKLOG, proxy_headers=False,
+    )  # fmt: skip
+
+
+class Server(uvicorn.Server):
+    """uvicorn, without sending itself the signal again when it has ended: what holds the parts closes them first."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        try:
+            before = {sent: signal.signal(sent, self.handle_exit) for sent in ENDS}
+        except ValueError:  # not the main thread, as in a test
+            yield
+            return
+        try:
+            yield
+        finally:
+            for sent, handler in before.items():
+                signal.signal(sent, handler)
+
+
+def opening(app: FastAPI) -> Callable[[], AbstractAsyncContextManager[FastAPI]]:
+    """`app` as parts that need no closing."""
+    from contextlib import asynccontextmanager
+
+    @asynccontextmanager
+    async def parts() -> AsyncIterator[FastAPI]:
+        yield app
+
+    return parts
