@@ -2,7 +2,11 @@
 
 from prefect import flow
 
+from ..core.loops import read_settings
+from ..core.naming import find_loop
 from ..core.registry.moves import Moved
+from ..core.workspace import home
+from ..tasks.notify import tell_rollback
 from ..tasks.rollback import roll_back
 
 
@@ -15,4 +19,6 @@ def rollback(loop: str, to: str | None = None, reason: str = "") -> Moved:
         to: Version to go to, or `base` for no champion at all; empty: the champion before the present one.
         reason: Why, for whoever reads the history.
     """
-    return roll_back(loop, to, reason)
+    moved = roll_back(loop, to, reason)
+    tell_rollback(home(), read_settings(find_loop(loop)), moved, reason)
+    return moved
