@@ -16,10 +16,12 @@ from rich.table import Table
 from .cli_adapters import adapters_app, distill
 from .cli_benchmark import benchmark
 from .cli_calibrate import calibrate
+from .cli_deploy import deploy
 from .cli_export import export
 from .cli_filter import filter_
 from .cli_gate import gate
 from .cli_generate import generate
+from .cli_hooks import hooks_app
 from .cli_ledger import ledger_app
 from .cli_merge import merge
 from .cli_pool import pool_app
@@ -43,6 +45,7 @@ app.add_typer(pool_app, name="pool")
 app.add_typer(review_app, name="review")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(suite_app, name="suite")
+app.add_typer(hooks_app, name="hooks")
 app.add_typer(adapters_app, name="adapters")
 console = Console(stderr=True, highlight=False)
 
@@ -84,6 +87,7 @@ app.command()(distill)
 app.command()(benchmark)
 app.command()(history)
 app.command()(rollback)
+app.command()(deploy)
 
 
 @app.command()

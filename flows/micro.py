@@ -1,5 +1,7 @@
 """A micro-round: a few corrections are learnt, judged and put on trial while the gateway serves."""
 
+from typing import Any
+
 from prefect import flow
 
 from ..core.micro import FEWEST, MicroRound
@@ -10,13 +12,9 @@ from ..tasks.opening import opened
 
 @flow(name="micro", flow_run_name="micro {loop}", log_prints=False)
 def micro(
-    loop: str,
-    fewest: int = FEWEST,
-    most: int = 100,
-    epochs: int = 2,
-    threads: int | None = None,
+    loop: str, fewest: int = FEWEST, most: int = 100, epochs: int = 2, threads: int | None = None,
     seed: int | None = None,
-) -> Report | None:
+) -> Report | Any:  # fmt: skip
     """Learn the corrections that no round has learnt yet; nothing is written by a teacher.
 
     The adapter goes on from the champion's, passes the gate as every other, and then the canary.
@@ -29,13 +27,13 @@ def micro(
         threads: Threads that train, so that the gateway keeps the others; empty: all, at the lowest priority.
         seed: Seed of every random choice; the same seed gives the same round. Empty: a seed not used before.
     """
-    if why := waiting_corrections(loop).why_not(max(1, fewest)):
-        return left_alone(why)  # type: ignore[no-any-return]  # a state is what Prefect makes of it
+    if why := waiting_corrections(loop).why_not(fewest):
+        return left_alone(why)
     settings = MicroRound(samples=0, seed=seed, most=most, epochs=epochs, threads=threads)
     with giving_way(settings), opened(loop, 0, seed, overrides=settings) as turn:
         sifted = turn.corrections(settings.most)
         if not sifted.kept.rows:
-            return left_alone("none of the corrections fits the loop as it is now")  # type: ignore[no-any-return]
+            return left_alone("none of the corrections fits the loop as it is now")
         replayed = turn.replay(sifted)
         rehearsed = turn.rehearse()
         candidate = turn.train(sifted, replayed, rehearsed)

@@ -2,10 +2,7 @@
 
 from prefect import flow
 
-from ..core.loops import read_settings
-from ..core.naming import find_loop
 from ..core.registry.moves import Moved
-from ..core.workspace import home
 from ..tasks.notify import tell_rollback
 from ..tasks.rollback import roll_back
 
@@ -20,5 +17,5 @@ def rollback(loop: str, to: str | None = None, reason: str = "") -> Moved:
         reason: Why, for whoever reads the history.
     """
     moved = roll_back(loop, to, reason)
-    tell_rollback(home(), read_settings(find_loop(loop)), moved, reason)
+    tell_rollback(loop, moved, reason)
     return moved

@@ -64,7 +64,10 @@ def left_alone(why: str) -> Any:
 
 @contextmanager
 def giving_way(settings: MicroRound) -> Iterator[None]:
-    """Let the gateway on this machine go first. A process cannot take its priority back: a flow run is one of its own."""
+    """Let the gateway on this machine go first.
+
+    A process cannot take its priority back; a worker gives each run a process of its own.
+    """
     if hasattr(os, "nice"):  # not on every system
         os.nice(settings.nice)
     before = os.environ.get("OMP_NUM_THREADS")

@@ -30,6 +30,8 @@ LAYERS = (
     "cli_adapters",
     "cli_benchmark",
     "cli_registry",
+    "cli_hooks",
+    "cli_deploy",
     "cli",
     "__main__",
 )  # each may import those before it
