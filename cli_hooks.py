@@ -82,8 +82,8 @@ def list_(loop: LoopName) -> None:
     for sender in SENDERS:
         held = len(secrets.of(sender))
         allowed = sender == "mlflow" or sender in hooks.senders
-        said = f"{held} secrets" if allowed else f"{held} secrets, not among `serve.hooks.senders`"
-        out.print(f"{sender}: {said}", style="dim")
+        said = "1 secret holds" if held == 1 else f"{held} secrets hold" if held else "no secret"
+        out.print(f"{sender}: {said}{'' if allowed else ', not among `serve.hooks.senders`'}", style="dim")
     out.print(f"Secrets may also stand in {variable_of(settings.name)}.", style="dim")
     for receiver in receivers_in(settings):
         out.print(f"tells {escape(receiver.url)} of {', '.join(receiver.events)}", style="dim")

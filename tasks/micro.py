@@ -2,16 +2,17 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from prefect import task
-from prefect.states import Completed
+from prefect.states import Completed, State
 
 from ..blocks.registry import ModelRegistry
 from ..blocks.tracking import CHAMPION
 from ..core.artifacts import Artifact, ArtifactStore
+from ..core.errors import BusyError, WheelworkError
 from ..core.generation.planning import cell_of
 from ..core.loops import Loop, load_loop, read_settings
 from ..core.micro import MicroRound
@@ -20,11 +21,15 @@ from ..core.pool.replay import BY_PEOPLE
 from ..core.pool.store import Pool
 from ..core.pool.versions import Entry, View
 from ..core.quality.funnel import FilterCount, Funnel
-from ..core.rounds import Corrections, Round, Sifted, Site
+from ..core.rounds import Corrections, Report, Round, Sifted, Site
 from ..core.workspace import home
 from .ledger import held_out_by
 from .sift import examples_of
 from .steps import RETRIED, Steps, cached
+
+
+class NoneFits(WheelworkError):
+    """None of the corrections can be learnt under the loop as it is now."""
 
 
 class Waiting(NamedTuple):
@@ -57,8 +62,19 @@ def unlearnt(view: View) -> list[Entry]:
     return [entry for entry in view.accepted if entry.origin in BY_PEOPLE and not entry.last_round]
 
 
-def left_alone(why: str) -> Any:
-    """How a flow run ends that found nothing to do: completed, with the reason on its page."""
+def when_enough(
+    ref: str, fewest: int, settings: MicroRound, learn: Callable[[str, MicroRound], Report]
+) -> Report | State[Any]:
+    """What comes of `learn` where at least `fewest` corrections wait and nothing stands against it.
+
+    Else a state that Prefect shows as completed, with the reason on the page of the run.
+    """
+    why = waiting_corrections(ref).why_not(fewest)
+    if not why:
+        try:
+            return learn(ref, settings)
+        except (BusyError, NoneFits) as error:
+            why = str(error)
     return Completed(name="Nothing to do", message=why)
 
 
@@ -82,7 +98,7 @@ def giving_way(settings: MicroRound) -> Iterator[None]:
 
 
 def corrections_for(steps: Steps, round_: Round, loop: Loop, most: int) -> Corrections:
-    """At most so many of the corrections that no round has learnt, for this one."""
+    """At most so many of the corrections that no round has learnt, for this one. Raises NoneFits."""
     drawn: Corrections = steps.run(
         draw_corrections,
         pool=round_.pool,
@@ -94,6 +110,9 @@ def corrections_for(steps: Steps, round_: Round, loop: Loop, most: int) -> Corre
         prompts=loop.material.prompt_digest,
         ledger=round_.ledger.items,
     )
+    if not drawn.sifted.kept.rows:
+        reasons = ", ".join(f"{why} {count}" for one in drawn.sifted.counts for why, count in one.dropped.items())
+        raise NoneFits(f"none of {len(drawn.ids)} corrections fits the loop as it is now ({reasons})")
     return drawn
 
 
