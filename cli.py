@@ -17,11 +17,13 @@ from .cli_adapters import adapters_app, distill
 from .cli_benchmark import benchmark
 from .cli_calibrate import calibrate
 from .cli_canary import canary_app
+from .cli_deploy import deploy
 from .cli_export import export
 from .cli_filter import filter_
 from .cli_gate import gate
 from .cli_generate import generate
 from .cli_keys import keys_app
+from .cli_hooks import hooks_app
 from .cli_ledger import ledger_app
 from .cli_merge import merge
 from .cli_pool import pool_app
@@ -50,6 +52,7 @@ app.add_typer(pool_app, name="pool")
 app.add_typer(review_app, name="review")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(suite_app, name="suite")
+app.add_typer(hooks_app, name="hooks")
 app.add_typer(adapters_app, name="adapters")
 app.add_typer(traffic_app, name="traffic")
 app.add_typer(canary_app, name="canary")
@@ -96,6 +99,7 @@ app.command()(history)
 app.command()(rollback)
 app.command()(collect)
 app.command()(serve)
+app.command()(deploy)
 
 
 @app.command()

@@ -9,21 +9,18 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import yaml
 from rich.console import Console
 
 from ..core.errors import BusyError, DependencyError
 from ..core.workspace import write_text
+from .deploying import PATIENCE, POOL, deploy
 from .environment import RUNNING
 
 HOST = "127.0.0.1"
-POOL = "wheelwork"
-PATIENCE = 90.0  # seconds that a service may take to come up; slow disks migrate two databases
 GRACE = 10.0  # seconds between asking a service to end and ending it
 
 
@@ -91,7 +88,7 @@ def run_all(home: Path, loop: str, prefect_port: int, mlflow_port: int, gateway_
                 "--default-artifact-root", (home / "artifacts" / "mlflow").as_uri(),
             )  # fmt: skip
             _wait(prefect, f"{api}/health")
-            _deploy(home, loop, environment)
+            deploy(home, loop, environment)
             worker = start(
                 "worker", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--with-healthcheck"
             )
@@ -114,29 +111,6 @@ def run_all(home: Path, loop: str, prefect_port: int, mlflow_port: int, gateway_
         (home / RUNNING).unlink(missing_ok=True)
         for service in reversed(started):
             service.stop()
-
-
-def _deploy(home: Path, loop: str, environment: dict[str, str]) -> None:
-    """Make work pool and deployments from the packaged `prefect.yaml`, for `loop`."""
-    text = resources.files("wheelwork").joinpath("prefect.yaml").read_text(encoding="utf-8")
-    definition = yaml.safe_load(text)
-    for deployment in definition["deployments"]:
-        deployment["parameters"]["loop"] = loop
-    folder = home / "prefect" / "deployments"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "prefect.yaml"
-    file.write_text(yaml.safe_dump(definition, sort_keys=False), encoding="utf-8")
-    _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite", environment=environment, folder=folder)
-    _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(file), environment=environment, folder=folder)
-
-
-def _prefect(*arguments: str, environment: dict[str, str], folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", *arguments], env=environment, cwd=folder, capture_output=True, text=True
-    )
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
-        raise DependencyError(f"`prefect {' '.join(arguments[:3])}` failed: {lines[-1][:300]}")
 
 
 def _wait(service: Service, url: str) -> None:

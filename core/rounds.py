@@ -12,6 +12,7 @@ from .evaluation.breakdown import Breakdown
 from .evaluation.gate import Decision, SuiteFigures
 from .evaluation.holdouts.leaks import Looked
 from .ledger.told import LedgerAt, LedgerTold
+from .micro import MicroRound
 from .people.deciding import PeopleReviewed
 from .pool.log import Line
 from .quality.batch.findings import BatchReport
@@ -52,6 +53,7 @@ class Round(Setting):
     excluded: tuple[str, ...]  # ids that people keep out
     follows: str | None = None  # digest of the attribution that the plan reads; None: it follows none
     ledger: LedgerAt = LedgerAt()  # as the round was opened with it
+    micro: MicroRound | None = None  # what it changes of the loop's settings; None: nothing, it is a whole round
 
 
 class Generated(Setting):
@@ -98,6 +100,13 @@ class Sifted(Setting):
     embeddings: Artifact | None = None  # of seeds and kept, as far as filters made them
     people: PeopleReviewed | None = None  # None where nobody was asked
     batch: Checked | None = None
+
+
+class Corrections(Setting):
+    """What a micro-round learns, and which entries of the pool it is."""
+
+    sifted: Sifted
+    ids: tuple[str, ...]  # as the pool knows them, those too that do not fit any more
 
 
 class ReviewedSamples(Setting):
@@ -153,6 +162,18 @@ class Attributed(Setting):
     """Where and why the candidate fails."""
 
     attribution: Artifact  # JSON
+    seconds: float
+
+
+class Measurement(Setting):
+    """The scores of one version by suite, measured outside of a round."""
+
+    loop: str
+    version: str  # or `base`
+    scores: dict[str, float]
+    unscored: tuple[str, ...]  # suites of which no item could be scored
+    calls: int
+    reused: int
     seconds: float
 
 

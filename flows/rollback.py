@@ -3,6 +3,7 @@
 from prefect import flow
 
 from ..core.registry.moves import Moved
+from ..tasks.notify import tell_rollback
 from ..tasks.rollback import roll_back
 
 
@@ -15,4 +16,6 @@ def rollback(loop: str, to: str | None = None, reason: str = "") -> Moved:
         to: Version to go to, or `base` for no champion at all; empty: the champion before the present one.
         reason: Why, for whoever reads the history.
     """
-    return roll_back(loop, to, reason)
+    moved = roll_back(loop, to, reason)
+    tell_rollback(loop, moved, reason)
+    return moved

@@ -51,7 +51,7 @@ def record_round(
 ) -> None:
     """Write parameters, figures, the loss curve, samples and answers of the round to its MLflow run."""
     training = trained.training if isinstance(trained, TrainedAdapter) else None
-    loop = load_loop(site.loop, excluded=round_.excluded)
+    loop = load_loop(site.loop, round_.micro, round_.excluded)
     store, tracking = ArtifactStore(site.artifacts), Tracking(round_.loop, site.home)
     tables = {"kept": sifted.kept, "dropped": sifted.dropped} | ({"replayed": replayed.samples} if replayed else {})
     tracking.log(

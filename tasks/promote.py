@@ -12,6 +12,7 @@ from ..core.registry.fingerprint import Fingerprint
 from ..core.registry.journal import Figures
 from ..core.registry.moves import Judged, Moved
 from ..core.rounds import Champion, Round, Sifted, Site, TrainedAdapter
+from .events import announce
 from .steps import RETRIED, recorded
 
 
@@ -36,6 +37,7 @@ def promote(
         trained.digest,
         {"base_digest": measured.base, "data_digest": sifted.kept.digest, ROUND: round_.id},
     )
+    announce("candidate.registered", site, round_.loop, f"{version} {trained.digest}", version=version, round=round_.id)
     moved = moves.judge(
         Judged(
             version=version,

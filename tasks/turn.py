@@ -13,6 +13,7 @@ from ..core.engines.base import Adapter
 from ..core.evaluation.gate import Decision
 from ..core.ledger.told import LedgerTold
 from ..core.loops import Loop
+from ..core.micro import MicroRound
 from ..core.models.encoder import ENCODING
 from ..core.models.store import ModelFiles, ModelStore
 from ..core.people.desk import turned_down_by
@@ -50,6 +51,8 @@ from .judge import judge
 from .leaks import refuse_leaks_into
 from .ledger import fill_ledger, open_ledger
 from .looks import changed_since, look_of, looking_at
+from .micro import corrections_for
+from .notify import tell_verdict
 from .pool import draw_replay, fill_pool
 from .promote import present_run, registry_part, settled
 from .rehearse import answer_rehearsal
@@ -63,7 +66,10 @@ from .train import train_lora
 class Turn:
     """The steps of one round, in order; each is a Prefect task that is looked up before it is done."""
 
-    def __init__(self, loop: Loop, site: Site, steps: Steps, seed: int | None, excluded: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, loop: Loop, site: Site, steps: Steps, seed: int | None, excluded: tuple[str, ...] = (),
+        micro: MicroRound | None = None,
+    ) -> None:  # fmt: skip
         self._loop = loop
         self._site = site
         self._steps = steps
@@ -72,6 +78,7 @@ class Turn:
         loop.check_training(self._base)  # a scheduled round fails here, not after an hour of writing
         self._engine = loop.engine_for(self._base).fingerprint(self._base)
         self._waves: list[Generated] = []
+        self._learnt: tuple[str, ...] = ()  # entries of the pool that are not replayed but learnt for the first time
         self._review = reviewers_identity(loop)
         self._scoring = scoring_identity(loop)
         self._scored_by = scored_by(loop)
@@ -96,6 +103,7 @@ class Turn:
             excluded=tuple(sorted({*excluded} - turned_down_by(site.home, loop.name, round_id))),
             follows=follows(loop, site, round_id),
             ledger=open_ledger(site, loop.name, round_id, loop.settings.ledger, anew=steps.anew("benchmark")),
+            micro=micro,
         )
         self._lacking = Lacking(loop, site, self.round.follows)
         self._ledger = LedgerTold(lines=self.round.ledger.lines)
@@ -113,6 +121,12 @@ class Turn:
             self._waves.append(varied(self._steps, self._loop, self.round, sifted, augmentation, self._encoder))
             sifted = self._sift()
         return sifted
+
+    def corrections(self, most: int) -> Sifted:
+        """At most so many of the corrections that no round has learnt; they went through the funnel already."""
+        drawn = corrections_for(self._steps, self.round, self._loop, most)
+        self._learnt = drawn.ids
+        return drawn.sifted
 
     @property
     def _encoder(self) -> str:
@@ -274,7 +288,7 @@ class Turn:
             funnel=funnel_summary(self._waves, sifted),
             kept=sifted.kept,
             dropped=sifted.dropped,
-            used=replayed.ids if replayed else (),
+            used=(*self._learnt, *(replayed.ids if replayed else ())),
             verdict=decision.verdict,
             people=sifted.people,
         )
@@ -303,6 +317,7 @@ class Turn:
             total=time.time() - psutil.Process().create_time(),
         )
         publish(site=self._site, run_id=self.round.run_id, report=report)
+        tell_verdict(self._site.home, self._loop.settings, report)
         return report
 
     @property

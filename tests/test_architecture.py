@@ -34,6 +34,8 @@ LAYERS = (
     "cli_canary",
     "cli_keys",
     "cli_serve",
+    "cli_hooks",
+    "cli_deploy",
     "cli",
     "__main__",
 )  # each may import those before it

@@ -66,7 +66,7 @@ def test_both_pages_answer_on_the_loopback(up: Up) -> None:
 
 def test_the_deployments_have_a_form_and_a_schedule(up: Up) -> None:
     found = {entry["name"]: entry for entry in up.ask("/deployments/filter", {})}
-    assert set(found) == {"on-demand", "nightly", "rollback"}
+    assert set(found) == {"on-demand", "nightly", "on-drift", "collect", "micro", "benchmark", "rollback"}
     assert set(found["rollback"]["parameter_openapi_schema"]["properties"]) == {"loop", "to", "reason"}
     fields = found["on-demand"]["parameter_openapi_schema"]["properties"]
     assert set(fields) == {"loop", "samples", "seed", "from_step"}
