@@ -22,8 +22,8 @@ from .cli_export import export
 from .cli_filter import filter_
 from .cli_gate import gate
 from .cli_generate import generate
-from .cli_keys import keys_app
 from .cli_hooks import hooks_app
+from .cli_keys import keys_app
 from .cli_ledger import ledger_app
 from .cli_merge import merge
 from .cli_pool import pool_app

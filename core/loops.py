@@ -37,6 +37,7 @@ from .quality.batch.settings import Batch
 from .quality.funnel import Funnel
 from .quality.review.asking import TASK as REVIEW
 from .samples import Message
+from .serving.settings import Serving
 from .settings import Setting, parse, read_yaml
 from .teachers import EmbeddedTeacher, Role, Teacher, teachers_for
 from .text import nearest
@@ -44,6 +45,7 @@ from .training.fitting import refuse_base, refuse_engine, refuse_machine
 from .training.focus.order import ByDifficulty
 from .training.settings import Training
 
+APART = ("attribute", "serve")  # settings that change no round
 AnyEngine = Annotated[LlamaCpp | Transformers | Vllm, Field(discriminator="kind")]
 
 
@@ -79,11 +81,13 @@ class LoopSettings(Setting):
     attribute: Attributing = Field(Attributing(), description="how items that a candidate fails are explained")
     leaks: LeakCheck = Field(LeakCheck(), description="how near to a suite's rows what is trained on may come")
     ledger: LedgerSettings = Field(LedgerSettings(), description="how accepted corrections guard the gate")
+    serve: Serving = Field(Serving(), description="how the loop is served; changes no round")
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of the settings makes a round what it is: how long people may take, and how it is explained, do not."""
-        told = self.model_dump(mode="json", exclude={"review": {"wait", "on_timeout"}, "attribute": True})
+        """What of the settings makes a round what it is: how long people may take, how it is explained and served, do
+        not."""
+        told = self.model_dump(mode="json", exclude={"review": {"wait", "on_timeout"}, **dict.fromkeys(APART, True)})
         return told if self.review.mode != "off" else {name: one for name, one in told.items() if name != "review"}
 
     def teachers(self, role: Role) -> tuple[Teacher, ...]:
