@@ -111,7 +111,7 @@ def _order(loop: str, act: Any, reason: str, everybody: bool = False) -> None:
     if told.orders < number:
         _say(f"{name}: written down. {_looking(told)}")
         return
-    by = [one for one in told.decisions if one.by == order.by and one.at >= order.at - 1]
+    by = [one for one in told.decisions if one.by == order.by and one.at >= order.at]
     _say(f"{name}: {by[-1].sentence}." if by else f"{name}: nothing to do, that is so already.")
 
 

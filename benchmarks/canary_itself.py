@@ -72,7 +72,7 @@ class Itself:
     def _canary(self) -> Iterator[Canary]:
         with tempfile.TemporaryDirectory() as folder:
             state = Kept(Path(folder), "simulated")
-            canary = Canary("simulated", self.limits, state, lambda: self.now, lambda *_: None,
+            canary = Canary("simulated", self.limits, state, lambda: self.now, lambda *_: True,
                             places=lambda loop, candidate, purpose: self.coins if purpose else self.places)  # fmt: skip
             canary.champion_moved(None, "1", "start")
             canary.champion_moved("1", "2", "promote")

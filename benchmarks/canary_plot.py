@@ -26,7 +26,9 @@ def write_plot(path: Path, ours: Sequence[Ended], others: Sequence[Peers], horiz
             shares = [100 * float((requests <= most).mean()) for most in at]
             axes.plot(at, shares, label=name, color=COLOURS[number], linestyle=style, linewidth=width)
         axes.axhline(5, color="#888888", linewidth=0.8)
-        axes.annotate("α = 5%", (0, 5), xytext=(4, 3), textcoords="offset points", fontsize=8, color="#555555")
+        axes.annotate(
+            "α = 5%", (horizon, 5), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8, color="#555555"
+        )
         axes.set(xlabel="requests, 5% of them to the candidate", ylabel="rolled back, %", ylim=(-1.5, 103))
         axes.set_xlim(0, horizon)
         axes.set_title("The candidate is as good as the stable version: how soon is it rolled back?", loc="left",

@@ -4,15 +4,16 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from typer.testing import CliRunner
 from wheelwork.blocks.registry import ModelRegistry, moves_of
 from wheelwork.blocks.tracking import CHAMPION, Tracking
 from wheelwork.cli import app
+from wheelwork.cli_registry import WORDS
 from wheelwork.core.errors import ConfigError, RegistryError
-from wheelwork.core.registry.journal import Journal
+from wheelwork.core.registry.journal import Journal, Kind
 from wheelwork.tests.core.registry.parts import judged
 from wheelwork.tests.e2e.command import tiny_loop
 
@@ -152,3 +153,17 @@ def test_without_mlflow_the_journal_is_shown_and_that_is_said(place: Place, monk
     said = place.run("history", place.loop)
     assert "champion: none → 1" in said and "Not compared with MLflow: there is no" in said
     assert place.told()["not_compared"].endswith("mlflow.db")
+
+
+def test_every_kind_of_move_has_a_word() -> None:
+    assert set(WORDS) == set(get_args(Kind))
+
+
+def test_what_a_canary_decided_is_told_in_the_history(place: Place) -> None:
+    place.promote("promoted")
+    version = place.registry.aliases()[CHAMPION]
+    figures: dict[str, dict[str, float | None]] = {"errors": {"candidate": 0.01}}
+    moves_of("tiny", place.home).tell_canary(version, "5% of users: widened: next 25% of users", figures)
+    told = place.run("history", place.loop)
+    assert "on trial" in told and "5% of users: widened: next 25% of users" in told
+    assert place.told()["champion"] == version

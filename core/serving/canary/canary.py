@@ -20,8 +20,9 @@ from .taking import Intake, ToJudge
 from .trial import Decision, DecisionAct, Remembered, Trial, named
 
 Clock = Callable[[], float]
-RollBack = Callable[[str, str, str], object]
-"""Moves the alias: (candidate that is to be left, stable version or `base`, reason). See `journaling.py`."""
+RollBack = Callable[[str, str, str], bool]
+"""Moves the alias: (candidate that is to be left, stable version or `base`, reason). Whether it stands there now, and
+not at a version that somebody promoted meanwhile. See `journaling.py`."""
 WriteDown = Callable[[Decision], object]
 """Puts a decision into the journal."""
 
@@ -268,10 +269,13 @@ class Canary:
 
     def _move_back(self, trial: Trial) -> None:
         try:
-            self._roll_back(trial.candidate, trial.stable, trial.reason)
+            if not self._roll_back(trial.candidate, trial.stable, trial.reason):
+                self._again = self._clock() + AGAIN
+                return  # the host is about to hear of another champion, which ends the trial
         except WheelworkError as error:
             said = f"everybody gets {named(trial.stable)}, but the champion could not be moved back yet"
-            return self._troubled(said, error)
+            self._troubled(said, error)
+            return
         with self._lock:
             if self._told.trial is trial:  # else the host was quicker to hear of it
                 self._told.trial = None

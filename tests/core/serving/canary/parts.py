@@ -22,7 +22,7 @@ class Service:
         self.now = 1_000_000.0
         self.moved: list[tuple[str, str, str]] = []
         self.written: list[str] = []
-        self.down = False
+        self.down = self.overtaken = False
         self.count = 0
         self.start()
 
@@ -79,9 +79,10 @@ class Service:
     def places(self, purpose: str = "") -> Places:
         return Places(LOOP, "2", purpose)
 
-    def _roll_back(self, candidate: str, stable: str, reason: str) -> None:
+    def _roll_back(self, candidate: str, stable: str, reason: str) -> bool:
         self._reach()
         self.moved.append((candidate, stable, reason))
+        return not self.overtaken
 
     def _write(self, decision: Any) -> None:
         self._reach()

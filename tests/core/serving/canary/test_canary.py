@@ -202,6 +202,18 @@ def test_the_next_promotion_takes_the_place_of_a_candidate_that_is_still_on_tria
     assert service.acts() == ["begin", "end", "begin"]
 
 
+def test_who_is_promoted_while_the_candidate_is_left_is_tried_against_the_same_stable_version(tmp_path: Path) -> None:
+    service = Service(tmp_path).promoted()
+    service.overtaken = True
+    service.order("stop")
+    assert service.acts() == ["begin", "roll_back"] and service.canary.wanted() == {"1"}
+    service.canary.champion_moved("2", "3", "promote")
+    assert service.canary.wanted() == {"1", "3"}
+    service.now += 20
+    service.acts()
+    assert len(service.moved) == 1
+
+
 @pytest.mark.parametrize(
     ("unsure", "ends"),
     [("widen", ["begin", "widen"]), ("hold", ["begin", "hold"]), ("roll_back", ["begin", "roll_back"])],
