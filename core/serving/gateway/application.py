@@ -53,12 +53,14 @@ def application(
         yield
         await answering.shadows.close()
 
-    app = FastAPI(
+    app = Application(
         title="wheelwork gateway", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan,
         exception_handlers={HTTPException: _plainly},
     )  # fmt: skip
     for path in PATHS:
-        app.router.routes.append(Route(f"/v1/{path}", Asking(answering, path), methods=["POST"]))
+        asking = Asking(answering, path)
+        app.hot[f"/v1/{path}"] = asking
+        app.router.routes.append(Route(f"/v1/{path}", asking, methods=["POST"]))
     routes = Routes(hosting, traffic, settings.door, keys, figures, hooks, intents, clock)
     for described in DESCRIBED:
         app.add_api_route(
@@ -66,8 +68,29 @@ def application(
             include_in_schema=False,
         )  # fmt: skip
     app.openapi = cache(document)  # type: ignore[method-assign]
-    app.add_middleware(Front, door=settings.door, keys=keys, figures=figures)
+    app.front = Front(app.routed, settings.door, keys, figures)
     return app
+
+
+class Application(FastAPI):
+    """FastAPI behind the front, and beside the hot path: its own middleware costs more than ours altogether."""
+
+    front: Front
+
+    def __init__(self, **told: Any) -> None:
+        super().__init__(**told)
+        self.hot: dict[str, Asking] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.front(scope, receive, send)
+
+    async def routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What the front let in."""
+        asking = self.hot.get(scope.get("path", ""))
+        if asking is not None and scope["method"] == "POST":
+            await asking(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 class Asking:
