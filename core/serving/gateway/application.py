@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
@@ -17,11 +17,11 @@ from ..parts import Hosting, Traffic
 from .answering import Answering
 from .asked_parts import Hooks, Intents
 from .bodies import Path
-from .front import CALLER, Front
+from .front import CALLER, REQUEST, Front, trouble
 from .keys import Keys
 from .metrics import Figures
 from .names import hasher
-from .replies import Receive, Scope, Send, error_body
+from .replies import Receive, Scope, Send, error_body, error_headers
 from .routes import Routes
 from .schema import DESCRIBED, document
 from .settings import GatewaySettings
@@ -55,7 +55,7 @@ def application(
 
     app = Application(
         title="wheelwork gateway", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan,
-        exception_handlers={HTTPException: _plainly},
+        exception_handlers={HTTPException: _plainly, errors.ServingError: _told, Exception: _troubled},
     )  # fmt: skip
     for path in PATHS:
         asking = Asking(answering, path)
@@ -103,9 +103,20 @@ class Asking:
         await self._answering(self._path, scope, receive, send, scope[CALLER])
 
 
-async def _plainly(_: Any, error: Exception) -> Response:
+async def _plainly(request: Request, error: Exception) -> Response:
     """What the router refuses, in OpenAI's form."""
     assert isinstance(error, HTTPException)
     words = {404: "there is no such path here", 405: "this path is not asked with this method"}
     told = errors.ServingError(error.status_code, words.get(error.status_code, "refused"), code="not_found")
-    return Response(error_body(told), error.status_code, error.headers, "application/json")
+    return await _told(request, told)
+
+
+async def _told(_: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.ServingError)
+    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
+    return Response(error_body(error), error.status, headers, "application/json")
+
+
+async def _troubled(request: Request, _: Exception) -> Response:
+    """An error of ours, which the front logs."""
+    return await _told(request, trouble(request.scope[REQUEST]))

@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 from wheelwork.core.errors import ServingError
+from wheelwork.core.serving.gateway.asked_parts import Intent
 from wheelwork.core.serving.gateway.cache import Cache
 from wheelwork.core.serving.gateway.keys import add_key
 from wheelwork.core.serving.gateway.settings import Door, GatewaySettings, Limits
@@ -129,6 +130,31 @@ def test_an_error_of_ours_tells_nothing_but_where_to_look(tmp_path: Path, caplog
     request = answer.headers["x-request-id"]
     assert request in answer.json()["error"]["message"] and request in caplog.text
     assert gateway.traffic.exchanges[0].status == 500 and gateway.hosting.leases == 0
+
+
+def test_an_error_beside_the_hot_path_is_told_in_the_same_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        async def intents(self, loop: str, hours: float, limit: int) -> list[object]:
+            raise RuntimeError("/secret/path is broken")
+
+    answer = Gateway(tmp_path, intents=Broken()).ask("GET", "/v1/intents")
+    assert answer.status_code == 500 and "secret" not in answer.text
+    request = answer.headers["x-request-id"]
+    assert request in answer.json()["error"]["message"] and request in caplog.text
+
+
+def test_labels_of_questions_are_counted_for_the_loop(tmp_path: Path) -> None:
+    class Labels:
+        async def intents(self, loop: str, hours: float, limit: int) -> list[Intent]:
+            return [Intent(f"{loop} {hours:g} {limit}", 3, 7.0)]
+
+    gateway = Gateway(tmp_path, intents=Labels())
+    told = gateway.ask("GET", "/v1/intents?hours=2&limit=5").json()
+    assert told["data"] == [{"label": "router 2 5", "count": 3, "latest": 7.0}]
+    for bad in ("hours=nan", "hours=0", "limit=1e9", "limit=x"):
+        assert gateway.ask("GET", f"/v1/intents?{bad}").status_code == 400
+    assert gateway.ask("GET", "/v1/intents?loop=other").status_code == 404
+    assert Gateway(tmp_path).ask("GET", "/v1/intents").status_code == 404
 
 
 def test_an_answer_that_takes_too_long_is_504_and_its_engine_is_free_again(tmp_path: Path) -> None:
