@@ -4,6 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 
+import httpx
 import orjson
 import pytest
 from wheelwork.core.errors import ServingError
@@ -224,6 +225,20 @@ def test_a_caller_that_goes_away_frees_the_engine(tmp_path: Path) -> None:
 
     asyncio.run(asyncio.wait_for(gone(), 10))
     assert hosting.leases == 0 and gateway.traffic.exchanges[0].status == 499
+
+
+def test_a_streaming_caller_that_goes_away_stops_the_engine(tmp_path: Path) -> None:
+    hosting = FakeHosting(EchoEngine(lambda: asyncio.sleep(0.02)))
+    gateway = Gateway(tmp_path, hosting)
+    asked = {**ASKED, "stream": True, "messages": [{"role": "user", "content": "word " * 2000}]}
+    with gateway.listening() as address:
+        with httpx.stream("POST", f"{address}/v1/chat/completions", json=asked) as answer:
+            assert next(answer.iter_lines()).startswith("data: ")
+        deadline = time.monotonic() + 10
+        while (hosting.leases or not gateway.traffic.exchanges) and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert hosting.leases == 0 and hosting.engine.closed_streams == 1
+    assert gateway.traffic.exchanges[0].status == 499 and "word" in gateway.traffic.exchanges[0].reply
 
 
 # the cache
