@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 import psutil
+from safetensors.numpy import save_file
 
 LIFE = 3600  # seconds after which a mock that was forgotten ends
 
@@ -42,7 +44,7 @@ class Place:
     def __enter__(self) -> "Place":
         (self.home / "adapter").mkdir()
         (self.home / "adapter" / "adapter_config.json").write_text("{}")
-        (self.home / "adapter" / "adapter_model.safetensors").write_bytes(b"")
+        save_file({"nothing": np.zeros(1, np.float32)}, self.home / "adapter" / "adapter_model.safetensors")
         self.champion("1")
         if self._engine is None:
             self._mock = _started("wheelwork.benchmarks.mock_teacher", "--life", str(LIFE))

@@ -105,7 +105,8 @@ class Answering:
         await send_json(send, orjson.dumps(reply), headers=self._headers(question, lease, how))
 
     async def _stream(self, question: Question, lease: Lease, send: Send) -> None:
-        cache, key, how = self._cache(question, lease), b"", None
+        cache, key = self._cache(question, lease), b""
+        how: How | None = None
         if cache is not None:
             key = self._key(question, lease, cache)
             kept = cache.find(key)

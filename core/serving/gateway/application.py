@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
@@ -17,11 +17,11 @@ from ..parts import Hosting, Traffic
 from .answering import Answering
 from .asked_parts import Hooks, Intents
 from .bodies import Path
-from .front import CALLER, Front
+from .front import CALLER, REQUEST, Front, trouble
 from .keys import Keys
 from .metrics import Figures
 from .names import hasher
-from .replies import Receive, Scope, Send, error_body
+from .replies import Receive, Scope, Send, error_body, error_headers
 from .routes import Routes
 from .schema import DESCRIBED, document
 from .settings import GatewaySettings
@@ -53,12 +53,14 @@ def application(
         yield
         await answering.shadows.close()
 
-    app = FastAPI(
+    app = Application(
         title="wheelwork gateway", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan,
-        exception_handlers={HTTPException: _plainly},
+        exception_handlers={HTTPException: _plainly, errors.ServingError: _told, Exception: _troubled},
     )  # fmt: skip
     for path in PATHS:
-        app.router.routes.append(Route(f"/v1/{path}", Asking(answering, path), methods=["POST"]))
+        asking = Asking(answering, path)
+        app.hot[f"/v1/{path}"] = asking
+        app.router.routes.append(Route(f"/v1/{path}", asking, methods=["POST"]))
     routes = Routes(hosting, traffic, settings.door, keys, figures, hooks, intents, clock)
     for described in DESCRIBED:
         app.add_api_route(
@@ -66,8 +68,29 @@ def application(
             include_in_schema=False,
         )  # fmt: skip
     app.openapi = cache(document)  # type: ignore[method-assign]
-    app.add_middleware(Front, door=settings.door, keys=keys, figures=figures)
+    app.front = Front(app.routed, settings.door, keys, figures)
     return app
+
+
+class Application(FastAPI):
+    """FastAPI behind the front, and beside the hot path: its own middleware costs more than ours altogether."""
+
+    front: Front
+
+    def __init__(self, **told: Any) -> None:
+        super().__init__(**told)
+        self.hot: dict[str, Asking] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.front(scope, receive, send)
+
+    async def routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What the front let in."""
+        asking = self.hot.get(scope.get("path", ""))
+        if asking is not None and scope["method"] == "POST":
+            await asking(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 class Asking:
@@ -80,9 +103,20 @@ class Asking:
         await self._answering(self._path, scope, receive, send, scope[CALLER])
 
 
-async def _plainly(_: Any, error: Exception) -> Response:
+async def _plainly(request: Request, error: Exception) -> Response:
     """What the router refuses, in OpenAI's form."""
     assert isinstance(error, HTTPException)
     words = {404: "there is no such path here", 405: "this path is not asked with this method"}
     told = errors.ServingError(error.status_code, words.get(error.status_code, "refused"), code="not_found")
-    return Response(error_body(told), error.status_code, error.headers, "application/json")
+    return await _told(request, told)
+
+
+async def _told(_: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.ServingError)
+    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
+    return Response(error_body(error), error.status, headers, "application/json")
+
+
+async def _troubled(request: Request, _: Exception) -> Response:
+    """An error of ours, which the front logs."""
+    return await _told(request, trouble(request.scope[REQUEST]))

@@ -18,7 +18,7 @@ class Intent(NamedTuple):
     """A label that recent questions got, how many of them, and when the last one came (seconds since 1970)."""
 
     label: str
-    count: int
+    questions: int
     latest: float
 
 

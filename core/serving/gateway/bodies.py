@@ -7,7 +7,7 @@ import re
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, Required
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from ...errors import ServingError
@@ -25,49 +25,49 @@ Identifier = Annotated[str, Field(min_length=1, max_length=256)]
 Half = Annotated[float, Field(ge=-2, le=2)]
 
 
+@with_config(STRICT)
 class TextPart(TypedDict):
     """A piece of a message; only text is understood."""
 
-    __pydantic_config__ = STRICT
     type: Literal["text"]
     text: str
 
 
+@with_config(STRICT)
 class AskedMessage(TypedDict):
     """One message; several text parts are joined by line breaks, `developer` is `system`."""
 
-    __pydantic_config__ = STRICT
     role: Literal["system", "developer", "user", "assistant"]
     content: str | Annotated[list[TextPart], Field(min_length=1, max_length=100)]
 
 
+@with_config(STRICT)
 class JsonSchema(TypedDict, total=False):
     """The schema that an answer keeps to."""
 
-    __pydantic_config__ = STRICT
     name: Annotated[str, Field(max_length=64)]
     description: Annotated[str, Field(max_length=1024)]
     schema: dict[str, Any]
     strict: bool | None
 
 
+@with_config(STRICT)
 class ResponseFormat(TypedDict, total=False):
     """Free text, some JSON object, or one of a schema."""
 
-    __pydantic_config__ = STRICT
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema
 
 
+@with_config(STRICT)
 class StreamOptions(TypedDict, total=False):
-    __pydantic_config__ = STRICT
     include_usage: bool
 
 
+@with_config(STRICT)
 class Sampling(TypedDict, total=False):
     """What both routes know."""
 
-    __pydantic_config__ = STRICT
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None
     temperature: Annotated[float, Field(ge=0, le=2)] | None
     top_p: Annotated[float, Field(gt=0, le=1)] | None
@@ -85,10 +85,10 @@ class Sampling(TypedDict, total=False):
     user: Annotated[str, Field(max_length=256)] | None
 
 
+@with_config(STRICT)
 class ChatBody(Sampling, total=False):
     """Body of `POST /v1/chat/completions`."""
 
-    __pydantic_config__ = STRICT
     model: Required[Identifier]
     messages: Required[Annotated[list[AskedMessage], Field(min_length=1)]]
     max_completion_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None
@@ -97,18 +97,18 @@ class ChatBody(Sampling, total=False):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None
 
 
+@with_config(STRICT)
 class CompletionBody(Sampling, total=False):
     """Body of `POST /v1/completions`; one prompt at a time."""
 
-    __pydantic_config__ = STRICT
     model: Required[Identifier]
     prompt: Required[str | Annotated[list[str], Field(min_length=1, max_length=1)]]
 
 
+@with_config(STRICT)
 class FeedbackBody(TypedDict, total=False):
     """Body of `POST /v1/feedback`: what a user said of the answer `id`; at least one of the four."""
 
-    __pydantic_config__ = STRICT
     id: Required[Identifier]
     thumb: Literal["up", "down"] | None
     rating: Annotated[int, Field(ge=1, le=5)] | None

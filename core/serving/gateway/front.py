@@ -23,7 +23,7 @@ NEEDS: Mapping[str, str] = {  # by the beginning of the path: the scope of a key
     "/openapi.json": OPEN,
 }
 HOOKS = "/hooks/"  # signed, each by its own secret
-CALLER = "wheelwork.caller"
+CALLER, REQUEST = "wheelwork.caller", "wheelwork.request"  # in an ASGI scope
 OURS = ("localhost", "127.0.0.1", "[::1]", "::1")
 log = logging.getLogger(__name__)
 
@@ -43,18 +43,19 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request, status = f"req_{secrets.token_hex(12)}", 0
+        request, status, ended = f"req_{secrets.token_hex(12)}", 0, False
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *SAFE, (b"x-request-id", request.encode())]
+            ended = message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
         self._under_way += 1
         try:
-            scope[CALLER] = self._let_in(scope)
+            scope[CALLER], scope[REQUEST] = self._let_in(scope), request
             await self._app(scope, receive, answer)
         except ServingError as error:
             if not status and error.status != 499:
@@ -62,9 +63,10 @@ class Front:
             status = status or error.status
         except Exception:
             log.exception("request %s: %s %s", request, scope["method"], route_of(scope["path"]))
-            if status:
+            if status and not ended:
                 raise  # half an answer is out; the server closes the connection
-            await send_error(answer, ServingError(500, f"{TROUBLE} (request {request})", type="server_error"))
+            if not status:
+                await send_error(answer, trouble(request))
         finally:
             self._under_way -= 1
             self._figures.request(route_of(scope["path"]), status)
@@ -90,6 +92,11 @@ class Front:
         if scope["method"] == "POST" and not header(scope, b"content-type").lower().startswith("application/json"):
             raise ServingError(415, "send the body as JSON, with `Content-Type: application/json`")
         return caller
+
+
+def trouble(request: str) -> ServingError:
+    """An error of ours, as a caller is told of it: where it stands in the log, and nothing else."""
+    return ServingError(500, f"{TROUBLE} (request {request})", type="server_error")
 
 
 def token_of(authorization: str) -> str | None:

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from ...errors import ServingError
 from ..exchange import BASE, Feedback
 from ..parts import Health, Hosting, Served, Traffic
-from .asked_parts import Hooks, Intents
+from .asked_parts import Hooks, Intent, Intents
 from .bodies import FeedbackBody, read
 from .front import CALLER, token_of
 from .keys import Keys
@@ -80,7 +80,7 @@ class Routes:
             _number(query.get("limit", "50"), MOST, "limit"),
         )
         found = await self._intents.intents(loop, hours, int(limit))
-        return _json({"object": "list", "loop": loop, "hours": hours, "data": [one._asdict() for one in found]})
+        return _json({"object": "list", "loop": loop, "hours": hours, "data": [_labelled(one) for one in found]})
 
     async def hook(self, request: Request) -> Response:
         """A signed webhook; it starts what the loop allows it to start."""
@@ -118,6 +118,10 @@ class Routes:
         except ServingError:
             return False
         return True
+
+
+def _labelled(one: Intent) -> dict[str, Any]:
+    return {"label": one.label, "count": one.questions, "latest": one.latest}
 
 
 def _version(one: Served) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 
 import uvicorn
@@ -59,6 +59,7 @@ def run(
     `ready` is called when connections are taken. The parts are closed after the last answer.
     """
     config = _config(None, door)
+    _more_files(door.connections)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_serve(opened, door, parts, ready))
 
@@ -92,6 +93,19 @@ def _config(app: FastAPI | None, door: Door) -> uvicorn.Config:
     )  # fmt: skip
 
 
+def _more_files(connections: int) -> None:
+    """Let the process have a file open for each connection, and some more; many systems give 1,024."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 class Server(uvicorn.Server):
     """uvicorn, without sending itself the signal again when it has ended: what holds the parts closes them first."""
 
@@ -107,14 +121,3 @@ class Server(uvicorn.Server):
         finally:
             for sent, handler in before.items():
                 signal.signal(sent, handler)
-
-
-def opening(app: FastAPI) -> Callable[[], AbstractAsyncContextManager[FastAPI]]:
-    """`app` as parts that need no closing."""
-    from contextlib import asynccontextmanager
-
-    @asynccontextmanager
-    async def parts() -> AsyncIterator[FastAPI]:
-        yield app
-
-    return parts

@@ -4,9 +4,11 @@ import asyncio
 import time
 from pathlib import Path
 
+import httpx
 import orjson
 import pytest
 from wheelwork.core.errors import ServingError
+from wheelwork.core.serving.gateway.asked_parts import Intent
 from wheelwork.core.serving.gateway.cache import Cache
 from wheelwork.core.serving.gateway.keys import add_key
 from wheelwork.core.serving.gateway.settings import Door, GatewaySettings, Limits
@@ -131,6 +133,31 @@ def test_an_error_of_ours_tells_nothing_but_where_to_look(tmp_path: Path, caplog
     assert gateway.traffic.exchanges[0].status == 500 and gateway.hosting.leases == 0
 
 
+def test_an_error_beside_the_hot_path_is_told_in_the_same_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        async def intents(self, loop: str, hours: float, limit: int) -> list[object]:
+            raise RuntimeError("/secret/path is broken")
+
+    answer = Gateway(tmp_path, intents=Broken()).ask("GET", "/v1/intents")
+    assert answer.status_code == 500 and "secret" not in answer.text
+    request = answer.headers["x-request-id"]
+    assert request in answer.json()["error"]["message"] and request in caplog.text
+
+
+def test_labels_of_questions_are_counted_for_the_loop(tmp_path: Path) -> None:
+    class Labels:
+        async def intents(self, loop: str, hours: float, limit: int) -> list[Intent]:
+            return [Intent(f"{loop} {hours:g} {limit}", 3, 7.0)]
+
+    gateway = Gateway(tmp_path, intents=Labels())
+    told = gateway.ask("GET", "/v1/intents?hours=2&limit=5").json()
+    assert told["data"] == [{"label": "router 2 5", "count": 3, "latest": 7.0}]
+    for bad in ("hours=nan", "hours=0", "limit=1e9", "limit=x"):
+        assert gateway.ask("GET", f"/v1/intents?{bad}").status_code == 400
+    assert gateway.ask("GET", "/v1/intents?loop=other").status_code == 404
+    assert Gateway(tmp_path).ask("GET", "/v1/intents").status_code == 404
+
+
 def test_an_answer_that_takes_too_long_is_504_and_its_engine_is_free_again(tmp_path: Path) -> None:
     hosting = FakeHosting(EchoEngine(lambda: asyncio.sleep(60)))
     gateway = Gateway(tmp_path, hosting, GatewaySettings(limits={"router": Limits(seconds=0.05)}))
@@ -198,6 +225,20 @@ def test_a_caller_that_goes_away_frees_the_engine(tmp_path: Path) -> None:
 
     asyncio.run(asyncio.wait_for(gone(), 10))
     assert hosting.leases == 0 and gateway.traffic.exchanges[0].status == 499
+
+
+def test_a_streaming_caller_that_goes_away_stops_the_engine(tmp_path: Path) -> None:
+    hosting = FakeHosting(EchoEngine(lambda: asyncio.sleep(0.02)))
+    gateway = Gateway(tmp_path, hosting)
+    asked = {**ASKED, "stream": True, "messages": [{"role": "user", "content": "word " * 2000}]}
+    with gateway.listening() as address:
+        with httpx.stream("POST", f"{address}/v1/chat/completions", json=asked) as answer:
+            assert next(answer.iter_lines()).startswith("data: ")
+        deadline = time.monotonic() + 10
+        while (hosting.leases or not gateway.traffic.exchanges) and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert hosting.leases == 0 and hosting.engine.closed_streams == 1
+    assert gateway.traffic.exchanges[0].status == 499 and "word" in gateway.traffic.exchanges[0].reply
 
 
 # the cache
