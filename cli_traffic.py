@@ -86,7 +86,7 @@ def export(
     start = _moment(since)
     with _archive(loop) as (archive, settings):
         count = write_traffic(archive, settings.name, to, start)
-    out.print(f"{to}: {count:,} exchanges.")
+    out.print(f"{to}, exchanges: {count:,}.")
 
 
 @traffic_app.command()
@@ -97,7 +97,7 @@ def prune(loop: LoopName) -> None:
 
     with _archive(loop) as (archive, settings):
         count = pruned(archive, settings.name, settings_in(settings), time.time())
-    out.print(f"{settings.name}: {count:,} exchanges were deleted.")
+    out.print(f"{settings.name}, exchanges deleted: {count:,}.")
 
 
 @traffic_app.command()
@@ -113,7 +113,7 @@ def forget(
     busy = f"the traffic of `{loop}` is being collected; wait for it, then run the command again"
     with _archive(loop) as (archive, settings), locked(home() / "locks" / f"{settings.name}.collect.lock", busy, 60):
         done = forgotten(home(), archive, settings.name, user)
-    out.print(f"{settings.name}: {done.exchanges:,} exchanges and {done.pairs:,} pairs of answers were deleted.")
+    out.print(f"{settings.name}, deleted: exchanges {done.exchanges:,}, pairs of answers {done.pairs:,}.")
     if done.samples:
         ids = " ".join(done.samples)
         out.print("The pool has samples of their corrections; this keeps them out of every later round:")

@@ -111,7 +111,9 @@ def keep_pairs(site: Site) -> Part:
     """Add what users preferred to the loop's file of pairs."""
     with _opened(site) as (loop, archive, settings):
         since = time.time() - settings.collect.days * DAY
-        pairs = pairs_in(archive.voiced(loop.name, since), loop.material.passages, loop.present.leaks)
+        pairs = pairs_in(
+            archive.voiced(loop.name, since), list(loop.labels), loop.material.passages, loop.present.leaks
+        )
         path = pairs_path(site.home, loop.name)
         before = [row for _, row in read_rows(path)] if path.exists() else []
         after = merged(before, pairs)

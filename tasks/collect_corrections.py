@@ -66,7 +66,9 @@ def take_corrections(site: Site) -> Part:
         news = {id: outcome for id, outcome in outcomes.items() if done.get(id) != outcome}
         archive.mark(name, [Mark(MARKED, id, outcome) for id, outcome in news.items()], time.time())
         counts = Counter(news.values())
-        figures = {"corrections taken": counts.pop(TAKEN, 0)} | {f"corrections: {why}": n for why, n in counts.items()}
+        figures = {"corrections taken": counts.pop(TAKEN, 0)} | {
+            f"corrections left, {why}": n for why, n in counts.items()
+        }
         return Part(figures=figures, notes=tuple(taken.notes) if taken else ())
 
 

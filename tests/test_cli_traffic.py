@@ -63,20 +63,20 @@ def test_nothing_stored_is_said(place: Place, tmp_path: Path) -> None:
 
 
 def test_export_writes_and_prune_deletes(place: Place, tmp_path: Path) -> None:
-    assert "6 exchanges" in place.run("export", place.loop, str(tmp_path / "out.jsonl"))
+    assert "exchanges: 6" in place.run("export", place.loop, str(tmp_path / "out.jsonl"))
     assert len(list(read_rows(tmp_path / "out.jsonl"))) == 6
     with pytest.raises(DataError, match="must end in"):
         place.run("export", place.loop, str(tmp_path / "out.xls"))
-    assert "1 exchanges were deleted" in place.run("prune", place.loop)
-    assert "0 exchanges were deleted" in place.run("prune", place.loop)
+    assert "exchanges deleted: 1" in place.run("prune", place.loop)
+    assert "exchanges deleted: 0" in place.run("prune", place.loop)
 
 
 def test_forget_says_what_was_learnt(place: Place) -> None:
     item = an_entry("question 2", kind="feedback", source=f"{SOURCE}chatcmpl-2")
     Ledger(place.home, "tiny").add([item], replace=True)
     said = place.run("forget", place.loop, "--user", "u0")
-    assert "3 exchanges" in said and f"ledger retire {place.loop} {item.id}" in said
-    assert "0 exchanges" in place.run("forget", place.loop, "--user", "u0")
+    assert "exchanges 3" in said and f"ledger retire {place.loop} {item.id}" in said
+    assert "exchanges 0" in place.run("forget", place.loop, "--user", "u0")
     assert len(list(an_archive(place.home).all("tiny"))) == 3
     with pytest.raises(DataError, match="--user is empty"):
         place.run("forget", place.loop, "--user", " ")

@@ -1,7 +1,7 @@
 """Pairs of answers of which users preferred one, in the columns that `wheelwork review preference` takes. Pure."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from ..generation.documents import Passage
 from ..rows import Row
 from ..text import normalised
 from .archive import Voiced
-from .said import correction_in, opinion, question_of
+from .said import correction_in, label_in, opinion, question_of
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("prompt", "chosen", "rejected", "of")])
 """`of` names the exchanges, so that a user's pairs can be taken out."""
@@ -35,11 +35,15 @@ class Preferred(NamedTuple):
 
 
 def pairs_in(
-    found: Iterable[Voiced], passages: Mapping[str, Passage], held_out: Callable[[str], bool]
+    found: Iterable[Voiced],
+    labels: Sequence[str],
+    passages: Mapping[str, Passage],
+    held_out: Callable[[str], bool],
 ) -> list[Preferred]:
     """A correction goes before the reply that it corrects, a liked reply before a disliked one to the same question.
 
-    Questions that are `held_out` are left out: what is measured on them must know nothing of their answers.
+    Of a loop with `labels` only a correction that is one counts. Questions that are `held_out` are left out: what is
+    measured on them must know nothing of their answers.
     """
     pairs: dict[tuple[str, str, str], Preferred] = {}
     # of replies that say the same one will do: a question that is asked every day has thousands
@@ -54,6 +58,8 @@ def pairs_in(
         if question is None or not question.text.strip() or held_out(question.text):
             continue
         content, right = opinion(one), correction_in(one)
+        if labels and right is not None:
+            right = label_in(right, labels)
         if right is not None:
             add(question.text, right, one.exchange.reply, one.exchange.id)
         if content is not None:

@@ -24,8 +24,8 @@ class Collected(Setting):
     @property
     def sentences(self) -> list[str]:
         """For people; one that says so where there was nothing."""
-        said = [f"{count:,} {what}" for what, count in self.figures.items() if count]
-        return [f"{self.loop}: {', '.join(said)}." if said else f"{self.loop}: there is nothing new.", *self.notes]
+        said = [f"{what}: {count:,}" for what, count in self.figures.items() if count]
+        return [f"{self.loop}, {'; '.join(said)}." if said else f"{self.loop}: there is nothing new.", *self.notes]
 
     @property
     def markdown(self) -> str:

@@ -319,7 +319,9 @@ def test_pairs_are_what_review_preference_takes(tmp_path: Path) -> None:
         Voiced(asked(5, "held out", "bad"), (said(5, correction="good"),)),
         Voiced(asked(6, "q six", "same"), (said(6, correction=" Same."),)),
     ]
-    pairs = pairs_in(voiced, {}, lambda text: text == "held out")
+    pairs = pairs_in(voiced, (), {}, lambda text: text == "held out")
+    labelled = pairs_in(voiced, ("Good", "bad"), {}, lambda text: text == "held out")
+    assert labelled[0][:3] == ("q one", "Good", "bad") and len(labelled) == 2
     assert [pair[:3] for pair in pairs] == [("q one", "good", "bad"), ("q two", "liked", "disliked")]
     rows = merged([], pairs)
     assert merged(rows, pairs) == rows
