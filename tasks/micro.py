@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -13,13 +14,12 @@ from ..blocks.registry import ModelRegistry
 from ..blocks.tracking import CHAMPION
 from ..core.artifacts import Artifact, ArtifactStore
 from ..core.errors import BusyError, WheelworkError
-from ..core.generation.planning import cell_of
 from ..core.loops import Loop, load_loop, read_settings
 from ..core.micro import MicroRound
 from ..core.naming import find_loop
 from ..core.pool.replay import BY_PEOPLE
 from ..core.pool.store import Pool
-from ..core.pool.versions import Entry, View
+from ..core.pool.versions import Entry, View, category_of
 from ..core.quality.funnel import FilterCount, Funnel
 from ..core.rounds import Corrections, Report, Round, Sifted, Site
 from ..core.workspace import home
@@ -145,8 +145,6 @@ def draw_corrections(
         for sample, fit in zip(samples, fits, strict=True)
         if isinstance(fit, str)
     ]
-    reasons = [sample.reject_reason or "" for sample in dropped]
-    cells = [cell_of(sample.controls) for sample in kept]
     sifted = Sifted(
         kept=store.write_samples(kept),
         dropped=store.write_samples(dropped),
@@ -155,11 +153,11 @@ def draw_corrections(
                 filter="present",
                 rows_in=len(samples),
                 rows_out=len(kept),
-                dropped={reason: reasons.count(reason) for reason in sorted(set(reasons))},
+                dropped=dict(Counter(sample.reject_reason or "" for sample in dropped)),
                 seconds=time.perf_counter() - started,
             ),
         ),
-        cells={cell: cells.count(cell) for cell in sorted(set(cells))},
+        cells=dict(Counter(category_of(sample) for sample in kept)),
         examples=examples_of(dropped),
         seconds=time.perf_counter() - started,
     )

@@ -99,7 +99,7 @@ class TestStarting:
         with pytest.raises(ConfigError, match="no deployment `improve/never`"):
             asyncio.run(Starter(tmp_path)("improve/never", {}, "key"))
         with pytest.raises(DependencyError, match="did not start"):
-            asyncio.run(Starter(tmp_path)(deployment, {"loop": "tiny", "unknown": 1}, "key-3"))
+            asyncio.run(Starter(tmp_path)(deployment, {"loop": ["no", "text"]}, "key-3"))
 
     def test_a_prefect_that_is_not_there_is_said_and_none_is_started(self, api: str, tmp_path: Path) -> None:
         from prefect.settings import PREFECT_API_URL, temporary_settings

@@ -5,8 +5,10 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -72,6 +74,22 @@ def test_the_deployments_have_a_form_and_a_schedule(up: Up) -> None:
     assert set(fields) == {"loop", "samples", "seed", "from_step"}
     assert all(field["description"] for field in fields.values())
     assert [schedule["schedule"]["cron"] for schedule in found["nightly"]["schedules"]] == ["0 3 * * *"]
+
+
+def test_an_event_starts_the_deployment_that_waits_for_it(up: Up) -> None:
+    event = {
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "wheelwork.candidate.registered",
+        "resource": {"prefect.resource.id": "wheelwork.loop.tiny"},
+        "payload": {"loop": "/loops/tiny", "version": "999"},
+    }
+    up.http.post(f"{up.prefect}/events", json=[event]).raise_for_status()
+    deadline = time.monotonic() + STARTING
+    while not (found := up.ask("/flow_runs/filter", {"flows": {"name": {"any_": ["benchmark"]}}})):
+        assert time.monotonic() < deadline, f"no run began within {STARTING:.0f} s of the event"
+        time.sleep(1)
+    assert [run["parameters"] for run in found] == [{"loop": "/loops/tiny", "version": "999"}]
 
 
 def test_a_round_that_the_page_starts_ends_with_a_verdict(up: Up) -> None:
