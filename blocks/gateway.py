@@ -21,6 +21,7 @@ from ..core.serving.exchange import Exchange, Feedback
 from ..core.serving.gateway.application import application
 from ..core.serving.gateway.asked_parts import Intent
 from ..core.serving.gateway.keys import StoredKeys
+from ..core.serving.gateway.prompting import Prompter
 from ..core.serving.gateway.settings import GatewaySettings
 from ..core.serving.hooks.incoming import Hooked, Hooks
 from ..core.serving.hooks.secrets import Secrets
@@ -81,6 +82,7 @@ async def opened(served: Sequence[ServedLoop], home: Path, keys: StoredKeys) -> 
                 GatewaySettings(
                     {name: serve.limits for name, serve in settings.items()},
                     {name: serve.cache for name, serve in settings.items()},
+                    prompters={name: _prompter(one.loop) for name, one in loops.items()},
                 ),
                 keys,
                 hooks,
@@ -139,6 +141,13 @@ class Labels:
         for one in found:
             latest[one.label] = max(one.at, latest.get(one.label, 0.0))
         return [Intent(label, count, latest[label]) for label, count in counts.most_common(limit)]
+
+
+def _prompter(loop: "Loop") -> Prompter:
+    """Questions about passages are put as they are sent: the caller alone knows which passage is meant."""
+    settings = loop.settings.serve.prompting
+    alone = settings.prompt == "task" and not loop.material.passages
+    return Prompter(settings.temperature, loop.writing().ask if alone else None)
 
 
 def _canary(loop: str, settings: Any, home: Path) -> "Canary":

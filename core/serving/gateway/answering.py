@@ -49,6 +49,8 @@ class Answering:
         loop, wanted = meant(asked.model, self._hosting.loops)
         limits = self._limits(loop)
         asked = asked.checked(limits)
+        if (prompter := self._settings.prompters.get(loop)) is not None:
+            asked = prompter(asked)
         with self._room(caller, loop, limits):
             question = self._question(asked, caller, scope, loop, wanted, started, at)
             await self._answered(question, receive, send, limits)

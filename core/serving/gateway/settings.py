@@ -1,12 +1,15 @@
 """What of the gateway may be set: for a loop in `serve:` of its `loop.yaml`, for the door of the whole gateway."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
 
 from ...settings import Setting
 from .cache import Cache
+
+if TYPE_CHECKING:
+    from .bodies import Asked
 
 
 class Limits(Setting):
@@ -37,8 +40,9 @@ class Door(Setting):
 
 
 class GatewaySettings(NamedTuple):
-    """Everything that is set: the door, and for each loop by name its limits and its cache."""
+    """Everything that is set: the door, and for each loop by name its limits, its cache and its prompt."""
 
     limits: Mapping[str, Limits] = {}
     caches: Mapping[str, Cache] = {}
     door: Door = Door()
+    prompters: Mapping[str, Callable[["Asked"], "Asked"]] = {}
