@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -29,6 +29,9 @@ from .cli_suite import say_looks, suite_app
 from .core.errors import WheelworkError
 from .core.steps import Step
 from .core.workspace import home, write_text
+
+if TYPE_CHECKING:
+    from .core.loops import Loop
 
 app = typer.Typer(
     name="wheelwork",
@@ -122,8 +125,23 @@ def check(loop: LoopFolder) -> None:
     out.print(fit)
     for bad, reason in read.acknowledged:
         out.print(f"[yellow]acknowledged:[/] {bad.kind.replace('_', ' ')} ({escape(bad.evidence)}): {escape(reason)}")
+    for sentence in _compared(read):
+        out.print(escape(sentence), style="dim", soft_wrap=True)
     say_looks(read, out)
     out.print(f"\n{read.name}: everything is in order. Next: wheelwork improve {loop}", soft_wrap=True)
+
+
+def _compared(loop: "Loop") -> list[str]:
+    """What was found when seeds and rehearsal were compared with the suites; LeakError for a copy."""
+    from .core.evaluation.holdouts.leaks import look_at, refuse_leaked
+    from .core.models.encoder import Encoder
+    from .core.models.store import ModelStore
+
+    files = ModelStore().at_hand(loop.model_ref(loop.settings.encoder)) if loop.settings.leaks.cosine else None
+    with console.status("comparing seeds and rehearsal with the suites"):
+        found = look_at(loop, Encoder.load(files) if files else None)
+    refuse_leaked(found, loop.name)
+    return found.looked.sentences
 
 
 @app.command()

@@ -65,7 +65,7 @@ class TeacherError(DependencyError):
 
 
 class ServingError(WheelworkError):
-    """What a caller of the gateway is told, as OpenAI tells it: `type` and `code` are for programs, the rest for people.
+    """What a caller of the gateway is told, as OpenAI tells it: `type` and `code` for programs, the rest for people.
 
     `retry_after` in seconds: when to ask again, where asking again can help.
     """

@@ -7,7 +7,7 @@ from pydantic import Field
 from ..settings import Setting
 
 Role = Literal["champion", "candidate", "pinned", "shadow", "base"]
-"""Why a version answered: it is in production, on trial in a canary, named by the caller, asked unseen, or no adapter."""
+"""Why a version answered: it is in production, on trial, named by the caller, asked unseen, or no adapter."""
 
 BASE = "base"
 """The version of an answer that no adapter gave."""

@@ -8,12 +8,13 @@ door sees seeds, replayed rows, rehearsal and what people brought as well. It dr
 import random
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field
 
 from ...errors import LeakError
+from ...labelled import read_prompts
 from ...models.encoder import Vectors
 from ...quality.alike import found_in
 from ...quality.duplicates import hashes_of
@@ -22,7 +23,10 @@ from ...quality.sketches import Sketch, Sketches
 from ...quality.thresholds import HIGHEST, ROWS, Auto
 from ...settings import Setting
 from ...text import words
-from .texts import Said
+from .texts import Said, held_out_in, learnt_from
+
+if TYPE_CHECKING:
+    from ...loops import Loop
 
 How = Literal["words", "ngrams", "meaning"]
 SAME: dict[How, str] = {"words": "the same words", "ngrams": "nearly the same words", "meaning": "the same, rephrased"}
@@ -102,6 +106,15 @@ def find_leaks(rows: Sequence[Said], held: Sequence[Said], check: LeakCheck, emb
         more, looked = _near_meanings(rows, held, check, embed)
         leaks |= {at: leak for at, leak in more.items() if at not in leaks}
     return Found([leaks[at] for at in sorted(leaks)], looked)
+
+
+def look_at(loop: "Loop", embed: Embed | None = None) -> Found:
+    """Compare a loop's own files, seeds and rehearsal, with its suites: before a round has written anything."""
+    rows = learnt_from(loop.material.seed_samples(), "seeds")
+    if (rehearsal := loop.settings.rehearsal) is not None:
+        path = loop.folder / rehearsal
+        rows += [Said(row.text, f"{path.name}:{row.line}", "rehearsal") for row in read_prompts(path)]
+    return find_leaks(rows, held_out_in(loop.suites), loop.settings.leaks, embed)
 
 
 def refuse_leaked(found: Found, loop: str) -> None:

@@ -1,7 +1,10 @@
 """The last door before training: copies are found by each of three looks, and what is merely of one topic is not."""
 
+import json
 import random
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from wheelwork.core.evaluation.holdouts.leaks import (
     LeakCheck,
     abridged,
     find_leaks,
+    look_at,
     refuse_leaked,
 )
 from wheelwork.core.evaluation.holdouts.texts import Said, learnt_from, said_of
@@ -186,3 +190,16 @@ def test_the_seeds_and_the_rehearsal_of_a_scenario_copy_no_suite(name: str) -> N
 def test_samples_are_found_by_their_ids() -> None:
     one = sample("the bill is wrong", "bill")
     assert [said.place for said in learnt_from([one], "kept")] == [one.id]
+
+
+def test_the_loops_own_files_are_looked_at_before_a_round(tmp_path: Path) -> None:
+    loop = shutil.copytree(find_loop("home_broadband"), tmp_path / "loop")
+    quiet = look_at(load_loop(loop))
+    assert quiet.leaks == [] and quiet.looked.rows > len(load_loop(loop).seeds)
+    held = [json.loads(line)["text"] for line in (loop / "holdout.jsonl").read_text(encoding="utf-8").splitlines()]
+    words = next(text for text in held if len(text.split()) > 11)
+    with (loop / "rehearsal.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps({"prompt": f"{words} thanks"}) + "\n")
+    done = look_at(load_loop(loop))
+    assert [(leak.row.part, leak.held.part, leak.how) for leak in done.leaks] == [("rehearsal", "holdout", "ngrams")]
+    assert done.leaks[0].row.place.startswith("rehearsal.jsonl:")
