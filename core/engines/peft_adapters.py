@@ -43,18 +43,20 @@ def with_adapter(network: Any, adapter: Adapter, name: str) -> Any:
 
 def _undo(network: Any, adapted: Any, name: str) -> None:
     """Take out again what was put into the layers of `network`, which the first adapter wraps and the others join."""
-    if adapted is network:
-        without(network, name)
-    else:
+    if adapted is not network:
         adapted.unload()
+    elif name in getattr(network, "peft_config", {}):
+        without(network, name)
 
 
-def without(network: Any, name: str) -> None:
-    """Free the slot `name`, if there is such a one."""
-    if name in getattr(network, "peft_config", {}):
-        with warnings.catch_warnings():  # that another one is active now, which the next answer sets anyway
-            warnings.simplefilter("ignore")
-            network.delete_adapter(name)
+def without(network: Any, name: str) -> Any:
+    """`network` without the slot `name`; the bare model after the last one, as PEFT does not answer with none."""
+    if list(network.peft_config) == [name]:
+        return network.unload()
+    with warnings.catch_warnings():  # that another one is active now, which the next answer sets anyway
+        warnings.simplefilter("ignore")
+        network.delete_adapter(name)
+    return network
 
 
 def switch(network: Any, adapters: Sequence[str], adapter: str | None) -> None:
@@ -64,12 +66,12 @@ def switch(network: Any, adapters: Sequence[str], adapter: str | None) -> None:
 
 
 def activate(network: Any, name: str | None) -> None:
-    """Let the adapter in the slot `name` answer; None is the base, also where no adapter was ever loaded."""
-    if name is not None:
+    """Let the adapter in the slot `name` answer; None is the base below the adapters."""
+    if name is None:
+        network.base_model.disable_adapter_layers()
+    else:
         network.base_model.enable_adapter_layers()
         network.set_adapter(name)
-    elif hasattr(network, "peft_config"):
-        network.base_model.disable_adapter_layers()
 
 
 def slot(number: int) -> str:

@@ -200,7 +200,8 @@ class TransformersEngine:
         return ids
 
     def _switch(self, adapter: str | None) -> None:
-        activate(self._network, None if adapter is None else self._slots[adapter])
+        if self._slots:  # otherwise it is the bare model
+            activate(self._network, None if adapter is None else self._slots[adapter])
 
     def _add(self, name: str, adapter: Adapter) -> None:
         if check_name(name, adapter, self._adapters):
@@ -213,7 +214,7 @@ class TransformersEngine:
     def _remove(self, name: str) -> None:
         check_served(name, self._adapters)
         with self._lock:
-            without(self._network, self._slots.pop(name))
+            self._network = without(self._network, self._slots.pop(name))
             del self._adapters[name]
 
     def _wanted(self, path: Route, body: Body) -> list[Wanted]:

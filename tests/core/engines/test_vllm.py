@@ -265,5 +265,5 @@ def test_another_model_another_key_and_another_server_are_told(
         assert run(said(engine, body("hi")))
     server.api_key = ""
     assert "not vLLM's answer" in complaint(ModelError, base_url=f"{server.url}/elsewhere")
-    with pytest.raises(ConfigError, match=r"`engine.base_url`: .*write it as http://host:port"):
+    with pytest.raises(ConfigError, match=r"`base_url`: .*write it as http://host:port"):
         parse(Vllm, {"kind": "vllm", "base_url": "gpu:8000"}, "loop.yaml")

@@ -19,6 +19,8 @@ def test_dora_and_llamacpp_do_not_go_together() -> None:
         refuse_engine(Training(dora=True), "llamacpp", "loop.yaml")
     refuse_engine(Training(dora=True), "transformers", "loop.yaml")
     refuse_engine(Training(rslora=True), "llamacpp", "loop.yaml")
+    with pytest.raises(ConfigError, match="the engine vllm do not go together"):
+        refuse_engine(Training(dora=True), "vllm", "loop.yaml")
 
 
 @pytest.mark.parametrize("name", ["lm_head", "embed_tokens", "model.embed_tokens"])
@@ -26,6 +28,7 @@ def test_embeddings_and_the_output_head_are_not_served_by_llamacpp(name: str) ->
     with pytest.raises(ConfigError, match=f"`train.targets` has `{name}`, embeddings or the output head"):
         refuse_engine(Training(targets=("q_proj", name)), "llamacpp", "loop.yaml")
     refuse_engine(Training(targets=(name,)), "transformers", "loop.yaml")
+    refuse_engine(Training(targets=(name,)), "vllm", "loop.yaml")
 
 
 def test_shapes_are_read_from_the_headers(tiny: ModelFiles) -> None:
