@@ -19,6 +19,7 @@ class Streams:
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._under_way: set[aiohttp.ClientResponse] = set()
         self._closing: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -37,7 +38,7 @@ class Streams:
                 sent.method, sent.url, data=sent.body, headers=sent.headers, allow_redirects=False
             )
             if response.status == 200 and response.content_type == "text/event-stream":
-                return _events(response)
+                return self._events(response)
             body = await response.read()
         except TimeoutError as error:
             raise ConnectionTrouble(error, late=True) from error
@@ -56,6 +57,8 @@ class Streams:
             return
 
         def close_there() -> None:
+            for response in list(self._under_way):  # whoever reads would not hear of the end from aiohttp
+                response.content.set_exception(aiohttp.ClientConnectionError("it was closed"))
             self._closing = loop.create_task(session.close())
 
         if loop.is_running():
@@ -82,18 +85,19 @@ class Streams:
         )
         return self._session
 
-
-async def _events(response: aiohttp.ClientResponse) -> Events:
-    rest = b""
-    try:
-        async for piece in response.content.iter_any():
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                if line.startswith(b"data:"):
-                    yield line[5:].strip()
-    except TimeoutError as error:
-        raise ConnectionTrouble(error, late=True) from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise ConnectionTrouble(error) from error
-    finally:
-        response.close()  # one that was read to its end has given its connection back already
+    async def _events(self, response: aiohttp.ClientResponse) -> Events:
+        rest = b""
+        self._under_way.add(response)
+        try:
+            async for piece in response.content.iter_any():
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    if line.startswith(b"data:"):
+                        yield line[5:].strip()
+        except TimeoutError as error:
+            raise ConnectionTrouble(error, late=True) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConnectionTrouble(error) from error
+        finally:
+            self._under_way.discard(response)
+            response.close()  # one that was read to its end has given its connection back already

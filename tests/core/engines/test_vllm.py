@@ -224,6 +224,23 @@ def test_a_caller_that_goes_away_stops_the_work(server: MockVllm, engine: VllmEn
     assert (server.broken_off, server.running) == (2, 0)
 
 
+def test_a_stream_is_broken_off_when_the_engine_is_closed_though_the_server_writes_on(
+    server: MockVllm, engine: VllmEngine
+) -> None:
+    server.token_delay = 0.05
+
+    async def close() -> ServingError:
+        chunks = engine.stream("chat/completions", body("hi", max_tokens=400), None)
+        await anext(chunks)
+        await asyncio.to_thread(engine.close)
+        with pytest.raises(ServingError) as caught:
+            async for _ in chunks:
+                pass
+        return caught.value
+
+    assert run(asyncio.wait_for(close(), 10)).status == 503
+
+
 def test_a_server_that_is_gone_is_told_to_callers_and_to_the_user(
     tiny: ModelFiles, adapters: dict[str, Adapter], tmp_path: Path
 ) -> None:
