@@ -14,7 +14,7 @@ import httpx
 from standardwebhooks import Webhook
 
 from .... import __version__
-from ...errors import ConfigError
+from ...errors import ConfigError, WorkspaceError
 from .addresses import PORTS, Resolve, Target, checked, resolved
 from .outbox import Outbox, Waiting
 from .secrets import key_of
@@ -58,7 +58,7 @@ class Courier:
 
     async def deliver(self) -> Delivered:
         """One attempt at each notice that is due. Raises WorkspaceError, nothing of what a receiver does."""
-        waiting = self._outbox.claim(self._clock())
+        waiting = await asyncio.to_thread(self._outbox.claim, self._clock())
         if not waiting:
             return Delivered()
         slots = asyncio.Semaphore(AT_ONCE)
@@ -71,7 +71,8 @@ class Courier:
 
             async def one(notice: Waiting) -> float | str:
                 async with slots:
-                    return self._settled(notice, await self._attempt(client, notice))
+                    answer = await self._attempt(client, notice)
+                    return await asyncio.to_thread(self._settled, notice, answer)
 
             ends = await asyncio.gather(*map(one, waiting))
         due = [end for end in ends if isinstance(end, float)]
@@ -86,6 +87,15 @@ class Courier:
             if done.next_due is None or done.next_due > until:
                 return total
             await sleep(max(0.0, done.next_due - self._clock()))
+
+    async def forever(self, pause: float = 5.0) -> None:
+        """Deliver what is due until this is cancelled: for a gateway, which stays up."""
+        while True:
+            try:
+                await self.deliver()
+            except WorkspaceError as error:  # a full disk: what waits goes on waiting
+                log.warning("%s", error)
+            await asyncio.sleep(pause)
 
     async def _attempt(self, client: httpx.AsyncClient, notice: Waiting) -> int | str:
         """The receiver's status, or why it got nothing."""

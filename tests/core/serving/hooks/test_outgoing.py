@@ -160,6 +160,26 @@ def test_insisting_waits_between_attempts_and_leaves_the_rest(tmp_path: Path, si
     assert asyncio.run(post.courier.insist(300, sleep)).sent == 1
 
 
+def test_a_courier_that_stays_sends_what_comes_and_outlives_a_damaged_outbox(tmp_path: Path, sink: Sink) -> None:
+    post = Post(tmp_path)
+
+    async def stays() -> None:
+        (tmp_path / "notices.db").mkdir()
+        staying = asyncio.create_task(post.courier.forever(0.01))
+        await asyncio.sleep(0.1)
+        (tmp_path / "notices.db").rmdir()
+        post.outbox.put(NOTICE, [receiver(sink.url)], "round 1")
+        for _ in range(500):
+            if sink.got:
+                break
+            await asyncio.sleep(0.01)
+        assert not staying.done()
+        staying.cancel()
+
+    asyncio.run(stays())
+    assert len(sink.got) == 1
+
+
 def test_a_slow_receiver_and_one_that_is_not_there_fail_in_time(tmp_path: Path, sink: Sink) -> None:
     post = Post(tmp_path)
     sink.wait = 1.0
