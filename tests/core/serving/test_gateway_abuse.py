@@ -301,4 +301,4 @@ def test_the_openapi_document_is_kept_to(documented: Any, mode: GenerationMode) 
             asked[case.operation.path] += 1
 
         kept_to()
-    assert len(asked) == (9 if mode is GenerationMode.POSITIVE else 4)
+    assert len(asked) == (10 if mode is GenerationMode.POSITIVE else 4)
