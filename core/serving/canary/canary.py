@@ -33,7 +33,7 @@ AT_REST = 5.0  # seconds after which it is written down that a gateway is lookin
 class Canary:
     """Routes the requests of `loop`, takes in what came of them, and decides.
 
-    `route`, `observe` and `feedback` take microseconds and may be called from any thread; `decide`, to be called about
+    `route` takes microseconds, `observe` and `feedback` tens of them, from any thread; `decide`, to be called about
     once a second outside of the event loop, reads orders, writes files and moves the alias. What goes wrong with the
     journal or the alias is kept for `health` and tried again; it never reaches who routes.
     """
