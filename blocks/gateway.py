@@ -8,8 +8,8 @@ import logging
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import cache
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from ..core.errors import WheelworkError
 from ..core.models.store import ModelFiles
+from ..core.serving.canary.judging import ReplyJudge, keep_judging
 from ..core.serving.exchange import Exchange, Feedback
 from ..core.serving.gateway.application import application
 from ..core.serving.gateway.asked_parts import Intent
@@ -29,6 +30,7 @@ from ..core.serving.hooks.seen import Seen
 from ..core.serving.hosting.host import Host
 from ..core.serving.hosting.parts import Hosted
 from ..core.serving.parts import Health
+from ..core.teaching import Teachers
 from ..core.traffic.archive import Archive
 from ..core.traffic.recorder import Recorder
 from .hooks import Starter
@@ -75,6 +77,11 @@ async def opened(served: Sequence[ServedLoop], home: Path, keys: StoredKeys) -> 
             Secrets(home), seen, Starter(home), host.nudge,
         )  # fmt: skip
         looking = [asyncio.create_task(_looking(canary, host)) for canary in canaries.values()]
+        looking += [
+            asyncio.create_task(keep_judging(canaries[name], partial(_judge, one.loop, home)))
+            for name, one in loops.items()
+            if settings[name].canary.judge.share
+        ]
         try:
             yield application(
                 host,
@@ -166,6 +173,15 @@ def _canary(loop: str, settings: Any, home: Path) -> "Canary":
         loop, settings, State(home, loop), time.time,
         lambda *told: effects()[0](*told), lambda decision: effects()[1](decision),
     )  # fmt: skip
+
+
+def _judge(loop: "Loop", home: Path, stack: ExitStack) -> ReplyJudge:
+    """The loop's teachers in the role `judge`, who spend from `funnel.budget` as its other judges do."""
+    from .teacher import resolve_block  # which imports Prefect
+
+    teachers = Teachers(loop.settings.teachers("judge"), loop.embedded, loop.engine_for, resolve_block)
+    chat = teachers.open(home / "cache", loop.settings.funnel.budget, stack).chat
+    return ReplyJudge(chat, loop.settings.language, loop.folder / "prompts")
 
 
 async def _looking(canary: "Canary", host: Host) -> None:

@@ -112,6 +112,8 @@ class LoopSettings(Setting):
         for name, suite in self.suites.items():
             if role := getattr(suite.scorer, "role", None):
                 asking.append((f"`suites.{name}.scorer` is `{suite.scorer.kind}`", role))
+        if self.serve.canary.judge.share:
+            asking.append(("`serve.canary.judge.share` is above 0", "judge"))
         for what, role in asking:
             if not self.teachers(role):
                 raise ValueError(

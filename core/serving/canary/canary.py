@@ -157,6 +157,11 @@ class Canary:
         self._act()
         return news
 
+    @property
+    def waiting(self) -> bool:
+        """Whether replies wait for the judge."""
+        return bool(self._intake.to_judge)
+
     def ruling(self) -> Ruling | None:
         """What the evidence says at this moment; None without a trial."""
         with self._lock:

@@ -5,13 +5,15 @@ told to do nothing that it asks for.
 """
 
 import asyncio
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
 from ...chat.messages import Chat
-from ...errors import BudgetSpent, TeacherError
+from ...errors import BudgetSpent, TeacherError, WheelworkError
 from ...prompts import load_template
 from ...quality.review.marks import asked, question, read_marks
 from ...samples import Message
@@ -23,6 +25,9 @@ from .taking import ToJudge
 MARK = re.compile(r"<(?=\s*/?\s*(?:instruction|user|answer)\b)", re.IGNORECASE)
 ROLES = ("system", "user", "assistant")
 AT_ONCE = 4
+PAUSE = 1.0  # seconds between two looks at what waits
+AGAIN = 60  # pauses after which a judge that could not be started is started again
+log = logging.getLogger(__name__)
 
 
 class Judges(Protocol):
@@ -50,6 +55,27 @@ class ReplyJudge:
             return None
         marks = None if reply.finish == "length" else read_marks(reply.text)
         return None if marks is None else (sum(marks.grades) / len(marks.grades) - 1) / 4
+
+
+async def keep_judging(canary: Canary, opened: Callable[[ExitStack], Judges], pause: float = PAUSE) -> None:
+    """Have replies judged as they come, until it is cancelled.
+
+    `opened` starts the judge, in a thread, when the first reply waits; what it starts ends with the stack. Where it
+    cannot, the log says why, the trial has no judged replies, and it is tried again.
+    """
+    judge: Judges | None = None
+    with ExitStack() as stack:
+        while True:
+            await asyncio.sleep(pause)
+            if not canary.waiting:
+                continue
+            try:
+                judge = judge or await asyncio.to_thread(opened, stack)
+            except WheelworkError as error:
+                log.error("%s: no judge reads for the canary (%s)", canary.loop, error)
+                await asyncio.sleep(AGAIN * pause)
+                continue
+            await judge_waiting(canary, judge)
 
 
 async def judge_waiting(canary: Canary, judge: Judges) -> int:

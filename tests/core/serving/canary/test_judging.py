@@ -1,12 +1,13 @@
 """The judge's score of a reply, and whose replies it is shown."""
 
 import asyncio
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from wheelwork.core.chat.messages import Reply
 from wheelwork.core.errors import TeacherError
-from wheelwork.core.serving.canary.judging import ReplyJudge, judge_waiting
+from wheelwork.core.serving.canary.judging import ReplyJudge, judge_waiting, keep_judging
 from wheelwork.core.serving.exchange import Exchange
 from wheelwork.tests.core.serving.canary.parts import Service
 from wheelwork.tests.fakes import ScriptedChat
@@ -63,6 +64,33 @@ def test_of_both_arms_as_many_are_shown_and_a_worse_candidate_is_rolled_back(tmp
     assert trial is not None and trial.status == "leaving" and "judge: mean score 0.50" in trial.reason
     stable, candidate = trial.evidence.judge.outcomes
     assert stable + candidate <= count < 0.2 * service.count and 0.5 < candidate / stable < 2
+
+
+def test_a_judge_is_started_when_a_reply_waits_and_tried_again_where_it_cannot(tmp_path: Path) -> None:
+    service = Service(tmp_path, judge={"share": 1.0}, stages=(0.5, 1.0)).promoted()
+    chats = [TeacherError("nobody there"), ScriptedChat([GOOD] * 100)]
+    ended: list[str] = []
+
+    def opened(stack: ExitStack) -> ReplyJudge:
+        stack.callback(ended.append, "stopped")
+        if isinstance(chat := chats.pop(0), Exception):
+            raise chat
+        return ReplyJudge(chat)
+
+    async def served() -> None:
+        work = asyncio.create_task(keep_judging(service.canary, opened, pause=0.001))
+        await asyncio.sleep(0.02)
+        assert len(chats) == 2  # nothing waits, nothing is started
+        service.many(40)
+        while service.canary.waiting:
+            await asyncio.sleep(0.01)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    asyncio.run(served())
+    trial = service.canary.remembered.trial
+    assert trial is not None and sum(trial.evidence.judge.outcomes) > 0
+    assert chats == [] and ended == ["stopped", "stopped"]
 
 
 def test_scores_that_are_none_or_come_too_late_count_for_nothing(tmp_path: Path) -> None:
