@@ -100,7 +100,7 @@ class Hooks:
 
     async def _before(self, loop: str, delivery: Delivery) -> Before | None:
         """How the same delivery came before. Raises ServingError (409) where it was another that has its name."""
-        before = await self._kept(self._seen.find, loop, delivery)
+        before: Before | None = await self._kept(self._seen.find, loop, delivery)
         if before is not None and (before.digest, before.event) != (delivery.digest, delivery.event):
             raise ServingError(409, "this delivery came before, with another body or event", code="delivery_conflict")
         return before
