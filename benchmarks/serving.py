@@ -20,7 +20,7 @@ from pathlib import Path
 from .results import Figure, publish
 from .serving_faults import hooked, killed, swapped
 from .serving_load import closed_loop, open_loop, percentile, question, zipf
-from .serving_processes import Place, cores, pinned, resident
+from .serving_processes import Place, cores, pinned, processor, resident
 
 RATE = 200  # requests a second of the latency cases
 CONNECTIONS = 32
@@ -75,6 +75,7 @@ async def throughput(place: Place, share: float) -> list[Figure]:
     port = place.gateway()
     await closed_loop(port, CONNECTIONS, lambda number: number < 2000, partial(_ask, port))
     rates, bad = [], 0
+    asked, spent = 0, processor(place.pid)
     for _ in range(3):
         end = time.perf_counter() + max(3.0, 20 * share)
         statuses: list[int] = []
@@ -85,12 +86,15 @@ async def throughput(place: Place, share: float) -> list[Figure]:
             )
         )
         bad += sum(status != 200 for status in statuses)
+        asked += len(statuses)
+    spent = (processor(place.pid) - spent) / asked
     mock = await closed_loop(place.mock, CONNECTIONS, lambda number: number < 20_000, partial(_ask, place.mock))
     stored = place.stored_after(10)
     case = f"{CONNECTIONS} connections, traffic stored"
     return [
         Figure(case, SYSTEM, "requests a second, median of 3", sorted(rates)[1], "1/s"),
         Figure(case, SYSTEM, "requests a second, least of 3", min(rates), "1/s"),
+        Figure(case, SYSTEM, "processor time of a request, with storing", spent * 1000, "ms"),
         Figure(case, SYSTEM, "answers that were no 200", bad, "requests"),
         Figure(case, SYSTEM, "exchanges in the database", stored, "rows"),
         Figure(case, "mock alone", "requests a second", mock, "1/s"),

@@ -1,10 +1,10 @@
 """What every request passes: an id, a host that is ours, a key, room; then errors and headers on the way back."""
 
 import logging
-import secrets
 from collections.abc import Mapping
 
 from ...errors import ServingError
+from .draws import drawn
 from .keys import Caller, Keys
 from .metrics import Figures
 from .replies import SAFE, TROUBLE, App, Message, Receive, Scope, Send, header, send_error
@@ -43,7 +43,7 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request, status, ended = f"req_{secrets.token_hex(12)}", 0, False
+        request, status, ended = f"req_{drawn(12)}", 0, False
 
         async def answer(message: Message) -> None:
             nonlocal status, ended

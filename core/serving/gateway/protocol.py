@@ -18,6 +18,34 @@ class TooLong(Exception):
     """The head of a request is larger than the door allows."""
 
 
+class Gathered:
+    """A transport that writes once for all that is written in one turn of the event loop: uvicorn writes a head and a
+    body one after the other, and each write is a call of the system."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._pieces: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._pieces:
+            self._loop.call_soon(self.flush)
+        self._pieces.append(data)
+
+    def flush(self) -> None:
+        if self._pieces:
+            pieces, self._pieces = self._pieces, []
+            if self._transport.is_closing():  # who asked went away in between
+                return
+            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+
 class Guarded(HttpToolsProtocol):
     """uvicorn's protocol with a door before it. A subclass that `guarded` makes has the settings."""
 
@@ -27,7 +55,7 @@ class Guarded(HttpToolsProtocol):
         self._timer: TimerHandle | None = None
         self._head = self._pending = 0  # bytes of the head: parsed, and come while it is not whole
         self._reading = self._in_head = self._over = False
-        super().connection_made(transport)  # type: ignore[arg-type]
+        super().connection_made(Gathered(transport, self.loop))  # type: ignore[arg-type]
         self._wait(self.door.idle_seconds)
         if len(self.connections) > self.door.connections:
             self._refuse(503, "too many connections are open here")

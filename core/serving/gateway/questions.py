@@ -1,6 +1,5 @@
 """One question on its way through the gateway: what is known of it, its reply in OpenAI's form, its record."""
 
-import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from ..exchange import Exchange, Role
 from ..parts import Lease, Routed
 from .bodies import Asked, Path
 from .cache import Answer
+from .draws import drawn
 from .names import name_of
 
 OBJECTS: dict[Path, str] = {"chat/completions": "chat.completion", "completions": "text_completion"}
@@ -20,7 +20,7 @@ PREFIXES: dict[Path, str] = {"chat/completions": "chatcmpl-", "completions": "cm
 
 def new_id(path: Path) -> str:
     """The id of an exchange: a caller that knows it may say what it thought of the answer, so none is guessed."""
-    return PREFIXES[path] + secrets.token_hex(16)
+    return PREFIXES[path] + drawn(16)
 
 
 class End(NamedTuple):
