@@ -87,6 +87,7 @@ def stop(loop: LoopName, reason: Reason = "") -> None:
 def _order(loop: str, act: Any, reason: str, everybody: bool = False) -> None:
     """Give an order, and wait a moment for a gateway to carry it out."""
     from .core.serving.canary.state import Order
+    from .core.serving.gateway.audit import note
 
     name, state, _ = _opened(loop)
     told = state.read()
@@ -105,6 +106,7 @@ def _order(loop: str, act: Any, reason: str, everybody: bool = False) -> None:
         at=time.time(), by=user_name(), act=act, candidate=trial.candidate, reason=reason.strip(), everybody=everybody
     )
     number = state.order(order)
+    note(home(), f"canary: {act}", name, version=trial.candidate, reason=order.reason)
     until = time.monotonic() + (WAIT if time.time() - told.looked < ASLEEP else 0)
     while (told := state.read()).orders < number and time.monotonic() < until:
         time.sleep(0.1)

@@ -4,20 +4,17 @@ Neither MLflow nor Prefect is needed to start or to serve: what needs them waits
 """
 
 import asyncio
-import logging
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
-from functools import cache, partial
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import FastAPI
 
-from ..core.errors import WheelworkError
 from ..core.models.store import ModelFiles
-from ..core.serving.canary.judging import ReplyJudge, keep_judging
 from ..core.serving.exchange import Exchange, Feedback
 from ..core.serving.gateway.application import application
 from ..core.serving.gateway.asked_parts import Intent
@@ -30,9 +27,9 @@ from ..core.serving.hooks.seen import Seen
 from ..core.serving.hosting.host import Host
 from ..core.serving.hosting.parts import Hosted
 from ..core.serving.parts import Health
-from ..core.teaching import Teachers
 from ..core.traffic.archive import Archive
 from ..core.traffic.recorder import Recorder
+from .background import Served, work
 from .hooks import Starter
 from .releases import MlflowReleases
 
@@ -40,10 +37,8 @@ if TYPE_CHECKING:
     from ..core.loops import Loop
     from ..core.serving.canary.canary import Canary
 
-LOOK = 1.0  # seconds between two looks at who is on trial
 LABELLED = 5000  # questions whose labels are counted
 REMEMBERED = 20_000  # exchanges that feedback finds again for a trial
-log = logging.getLogger(__name__)
 
 
 class ServedLoop(NamedTuple):
@@ -70,17 +65,17 @@ async def opened(served: Sequence[ServedLoop], home: Path, keys: StoredKeys) -> 
         for canary in canaries.values():
             stack.callback(canary.close)
         host = await stack.enter_async_context(Host(hosted, home))
-        seen = Seen(home)
+        seen, starter = Seen(home), Starter(home)
         stack.callback(seen.close)
         hooks = Hooks(
             {name: Hooked(settings[name].hooks, one.ref) for name, one in loops.items()},
-            Secrets(home), seen, Starter(home), host.nudge,
+            Secrets(home), seen, starter, host.nudge,
         )  # fmt: skip
-        looking = [asyncio.create_task(_looking(canary, host)) for canary in canaries.values()]
-        looking += [
-            asyncio.create_task(keep_judging(canaries[name], partial(_judge, one.loop, home)))
-            for name, one in loops.items()
-            if settings[name].canary.judge.share
+        beside = [
+            asyncio.create_task(one)
+            for one in work(
+                {name: Served(one.loop, canaries[name], one.ref) for name, one in loops.items()}, host, home, starter
+            )
         ]
         try:
             yield application(
@@ -97,9 +92,9 @@ async def opened(served: Sequence[ServedLoop], home: Path, keys: StoredKeys) -> 
                 hashed=recorder.hashed,
             )
         finally:
-            for task in looking:
+            for task in beside:
                 task.cancel()
-            await asyncio.gather(*looking, return_exceptions=True)
+            await asyncio.gather(*beside, return_exceptions=True)
 
 
 class Heard:
@@ -173,28 +168,3 @@ def _canary(loop: str, settings: Any, home: Path) -> "Canary":
         loop, settings, State(home, loop), time.time,
         lambda *told: effects()[0](*told), lambda decision: effects()[1](decision),
     )  # fmt: skip
-
-
-def _judge(loop: "Loop", home: Path, stack: ExitStack) -> ReplyJudge:
-    """The loop's teachers in the role `judge`, who spend from `funnel.budget` as its other judges do."""
-    from .teacher import resolve_block  # which imports Prefect
-
-    teachers = Teachers(loop.settings.teachers("judge"), loop.embedded, loop.engine_for, resolve_block)
-    chat = teachers.open(home / "cache", loop.settings.funnel.budget, stack).chat
-    return ReplyJudge(chat, loop.settings.language, loop.folder / "prompts")
-
-
-async def _looking(canary: "Canary", host: Host) -> None:
-    """Decide about who is on trial, once a second; what goes wrong is in the log, and is tried again."""
-    while True:
-        await asyncio.sleep(LOOK)
-        try:
-            decided = await asyncio.to_thread(canary.decide)
-        except WheelworkError as error:
-            log.error("%s", error)
-            continue
-        for decision in decided:
-            log.warning("%s: %s", canary.loop, decision.sentence)
-        if decided:
-            with suppress(WheelworkError):
-                host.nudge(canary.loop)

@@ -34,8 +34,9 @@ from ..core.traffic.reaching import reached
 from ..core.traffic.retention import DAY, prune
 from ..core.traffic.said import question_of
 from ..core.traffic.settings import TrafficSettings, settings_in
-from ..core.traffic.told import Collected, Part, added_up
+from ..core.traffic.told import CORRECTIONS, Collected, Part, added_up
 from ..core.workspace import home, locked
+from .events import announce
 from .sift import load_encoder
 from .steps import RETRIED, recorded
 
@@ -151,6 +152,8 @@ def concluded(site: Site, parts: tuple[Part, ...]) -> Collected:
             collected = collected.model_copy(
                 update={"figures": {**collected.figures, "exchanges deleted, as `serve.traffic` says": gone}}
             )
+        if taken := collected.figures.get(CORRECTIONS, 0):
+            announce("corrections.collected", site, loop.name, f"{now}", corrections=taken)
         key = f"{loop.name.lower().replace('_', '-')}-traffic"
         create_markdown_artifact(collected.markdown, key=key, description=collected.sentences[0][:200])
         return collected

@@ -35,7 +35,7 @@ from ..core.traffic.corrections import (
 )
 from ..core.traffic.reaching import reached
 from ..core.traffic.settings import settings_in
-from ..core.traffic.told import Part
+from ..core.traffic.told import CORRECTIONS, Part
 from .sift import encoder_of, load_encoder
 from .steps import RETRIED, recorded
 
@@ -66,9 +66,7 @@ def take_corrections(site: Site) -> Part:
         news = {id: outcome for id, outcome in outcomes.items() if done.get(id) != outcome}
         archive.mark(name, [Mark(MARKED, id, outcome) for id, outcome in news.items()], time.time())
         counts = Counter(news.values())
-        figures = {"corrections taken": counts.pop(TAKEN, 0)} | {
-            f"corrections left, {why}": n for why, n in counts.items()
-        }
+        figures = {CORRECTIONS: counts.pop(TAKEN, 0)} | {f"corrections left, {why}": n for why, n in counts.items()}
         return Part(figures=figures, notes=tuple(taken.notes) if taken else ())
 
 

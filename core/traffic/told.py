@@ -6,6 +6,8 @@ from pydantic import Field
 
 from ..settings import Setting
 
+CORRECTIONS = "corrections taken"  # the figure that starts a micro-round
+
 
 class Part(Setting):
     """What one step of a collection did."""

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -116,6 +117,13 @@ def until(true: Callable[[], bool], process: "subprocess.Popen[str]", what: str,
         assert process.poll() is None, f"the command ended before {what}: {process.stderr and process.stderr.read()}"
         assert time.monotonic() < deadline, f"{what}: not in {patience:.0f} s"
         time.sleep(0.005)
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def rows(count: int, start: int = 0) -> list[dict[str, str]]:

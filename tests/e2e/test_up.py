@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,16 +12,10 @@ from uuid import uuid4
 import httpx
 import psutil
 import pytest
-from wheelwork.tests.e2e.command import Command, tiny_loop, until
+from wheelwork.tests.e2e.command import Command, free_port, tiny_loop, until
 
 STARTING = 120.0
 ROUND = 180.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Up:
@@ -30,12 +23,13 @@ class Up:
 
     def __init__(self, command: Command, loop: Path) -> None:
         self.command = command
-        ports = [str(free_port()), str(free_port())]
-        self.process = command.start("up", str(loop), "--prefect-port", ports[0], "--mlflow-port", ports[1])
+        options = [word for name in ("prefect", "mlflow", "gateway") for word in (f"--{name}-port", str(free_port()))]
+        self.process = command.start("up", str(loop), *options)
         running = command.home / "up.json"
         until(running.exists, self.process, "the services", STARTING)
         addresses = json.loads(running.read_text(encoding="utf-8"))
         self.prefect, self.mlflow = f"{addresses['prefect']}/api", addresses["mlflow"]
+        self.gateway = addresses["gateway"]
         self.http = httpx.Client(trust_env=False, timeout=20)
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -54,9 +48,10 @@ def up(tmp_path_factory: pytest.TempPathFactory, databases: Path) -> Iterator[Up
         command.end_all()
 
 
-def test_both_pages_answer_on_the_loopback(up: Up) -> None:
+def test_both_pages_and_the_gateway_answer_on_the_loopback(up: Up) -> None:
     assert up.http.get(up.prefect.replace("/api", "/")).status_code == 200
     assert up.http.get(up.mlflow).status_code == 200
+    assert up.http.get(f"{up.gateway}/v1/models").json()["data"][0]["id"] == "tiny"
     listening = [
         connection.laddr.ip
         for process in up.command.running()
