@@ -1,6 +1,8 @@
 """`wheelwork serve` as users run it: a promoted adapter answers, what users say is kept, a rollback reaches them."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,8 +11,16 @@ from typing import Any
 
 import httpx
 import pytest
-from wheelwork.tests.e2e.command import LABELS, Command, Ran, free_port, tiny_loop, until
+from wheelwork.tests.e2e.command import LABELS, Command, Ran, free_port, rows, tiny_loop, until
 
+MICRO = """
+import sys
+from wheelwork.blocks.environment import prepare
+from wheelwork.core.workspace import home
+prepare(home())
+from wheelwork.flows.micro import micro
+print(micro(sys.argv[1], fewest=3).model_dump_json())
+"""
 QUESTION = [{"role": "user", "content": "the line is down again"}]
 
 
@@ -91,6 +101,29 @@ def test_a_rollback_reaches_users_without_a_restart(serving: Serving) -> None:
     until(lambda: serving.is_answered_by("base"), serving.process, "the base answers", 30)
     assert serving.command.run("rollback", str(serving.loop), "--to", "1").code == 0
     until(lambda: serving.is_answered_by("v1"), serving.process, "version 1 answers again", 30)
+
+
+def test_corrections_become_a_micro_round_while_the_gateway_answers(serving: Serving) -> None:
+    for row in rows(2, start=300):
+        told = serving.post("/v1/chat/completions", model="tiny", messages=[{"role": "user", "content": row["text"]}])
+        serving.post("/v1/feedback", id=told.json()["id"], correction=row["label"]).raise_for_status()
+    time.sleep(0.5)
+    collected = serving.command.run("collect", str(serving.loop))
+    assert collected.code == 0 and "corrections taken" in collected.out, collected.out + collected.err
+    micro = subprocess.Popen(
+        [sys.executable, "-c", MICRO, str(serving.loop)],
+        env=serving.command.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    answers = 0
+    while micro.poll() is None:
+        assert serving.ask()["choices"]
+        answers += 1
+        time.sleep(0.2)
+    out, err = micro.communicate()
+    assert micro.returncode == 0 and answers > 5, err
+    told = json.loads(out.strip().splitlines()[-1])
+    assert told["verdict"] in ("promoted", "rejected", "inconclusive")
+    assert told["funnel"]["kept"] >= 4 and told["train"]["samples"] > told["funnel"]["kept"]
 
 
 def test_a_taken_port_and_an_open_door_are_one_sentence(serving: Serving) -> None:
