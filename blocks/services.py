@@ -89,9 +89,7 @@ def run_all(home: Path, loop: str, prefect_port: int, mlflow_port: int, gateway_
             )  # fmt: skip
             _wait(prefect, f"{api}/health")
             deploy(home, loop, environment)
-            worker = start(
-                "worker", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--with-healthcheck"
-            )
+            worker = start("worker", "prefect", "worker", "start", "--pool", POOL, "--type", "process")
             _wait(mlflow, f"{addresses['mlflow']}/health")
             worker.check()
             gateway = start("gateway", "wheelwork", "serve", loop, "--port", str(gateway_port))

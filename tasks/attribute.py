@@ -32,7 +32,7 @@ def attribute_failures(
     kept: Artifact,
     dropped: Artifact,
     replayed: Artifact | None,
-    embeddings: Artifact,
+    embeddings: Artifact | None,
     attributing: Attributing,
     left_out: tuple[str, ...],
     seeds: str,
@@ -60,7 +60,7 @@ def attribute_failures(
         name: {model: store.read_json(artifact) for model, artifact in by_model.items()}
         for name, by_model in tables.items()
     }
-    embed = Remembered(store.read_bytes(embeddings), lambda: load_encoder(loop))
+    embed = Remembered(store.read_bytes(embeddings) if embeddings else None, lambda: load_encoder(loop))
     found = attributing(loop.suites, answers, ground, embed)
     return Attributed(
         attribution=store.write_json(found.model_dump(mode="json")), seconds=time.perf_counter() - started

@@ -13,7 +13,7 @@ FLOWS = sorted((Path(__file__).parents[2] / "flows").glob("*.py"))
 STORY = (
     ast.Module, ast.Expr, ast.Constant, ast.Import, ast.ImportFrom, ast.alias, ast.FunctionDef, ast.arguments, ast.arg,
     ast.With, ast.withitem, ast.Assign, ast.Return, ast.Call, ast.keyword, ast.Attribute, ast.Name, ast.Load, ast.Store,
-    ast.BinOp, ast.BitOr,
+    ast.BinOp, ast.BitOr, ast.Tuple,
 )  # fmt: skip
 
 

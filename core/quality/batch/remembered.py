@@ -27,11 +27,13 @@ def packed(texts: Iterable[str], context: FunnelContext) -> bytes:
 
 
 class Remembered:
-    """An encoder that knows the rows of some texts, and is loaded only for others."""
+    """An encoder that knows the rows of some texts, none without `data`, and is loaded only for others."""
 
-    def __init__(self, data: bytes, load: Callable[[], Encode]) -> None:
-        with np.load(io.BytesIO(data), allow_pickle=False) as known:
-            self._known: dict[bytes, Vectors] = dict(zip(known["texts"].tolist(), known["rows"], strict=True))
+    def __init__(self, data: bytes | None, load: Callable[[], Encode]) -> None:
+        self._known: dict[bytes, Vectors] = {}
+        if data is not None:
+            with np.load(io.BytesIO(data), allow_pickle=False) as known:
+                self._known.update(zip(known["texts"].tolist(), known["rows"], strict=True))
         self._load = load
         self._encode: Encode | None = None
 

@@ -1,6 +1,7 @@
 """A promotion, a damaged adapter and a killed engine, with llama.cpp and a tiny Llama."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,4 +93,8 @@ def test_the_tiny_llama_is_swapped_refused_and_started_again(
 
 
 def _children() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if "llamacpp_child" in " ".join(one.cmdline())]
+    found = []
+    for one in psutil.Process().children():
+        with suppress(psutil.Error):  # it ended at this moment
+            found += [one] if "llamacpp_child" in " ".join(one.cmdline()) else []
+    return found
