@@ -70,7 +70,8 @@ async def keep_judging(canary: Canary, opened: Callable[[ExitStack], Judges], pa
             if not canary.waiting:
                 continue
             try:
-                judge = judge or await asyncio.to_thread(opened, stack)
+                if judge is None:
+                    judge = await asyncio.to_thread(opened, stack)
             except WheelworkError as error:
                 log.error("%s: no judge reads for the canary (%s)", canary.loop, error)
                 await asyncio.sleep(AGAIN * pause)
