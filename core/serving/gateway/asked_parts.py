@@ -7,6 +7,10 @@ from typing import Any, NamedTuple, Protocol
 class Hooks(Protocol):
     """Who receives webhooks; it verifies them by their signatures, no API key is asked for."""
 
+    def most_bytes(self, loop: str) -> int:
+        """The largest body that a loop takes."""
+        ...
+
     async def handle(
         self, loop: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, Mapping[str, str], Mapping[str, Any]]:

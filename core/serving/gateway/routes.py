@@ -87,7 +87,7 @@ class Routes:
         loop = request.path_params["loop"]
         if self._hooks is None or loop not in self._hosting.loops:
             raise ServingError(404, "no webhooks are received here under this name", code="not_found")
-        body = await read_body(request.scope, request.receive, self._door.body_bytes)
+        body = await read_body(request.scope, request.receive, self._hooks.most_bytes(loop))
         status, headers, told = await self._hooks.handle(loop, dict(request.headers), body)
         return Response(orjson.dumps(told), status, dict(headers), "application/json")
 

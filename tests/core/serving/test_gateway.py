@@ -329,6 +329,9 @@ def test_what_is_wrong_is_told_only_to_who_has_a_key(tmp_path: Path) -> None:
 
 def test_hooks_are_handed_on_as_they_came(tmp_path: Path) -> None:
     class Hooks:
+        def most_bytes(self, loop: str) -> int:
+            return 1024
+
         async def handle(self, loop: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], dict]:  # type: ignore[type-arg]
             return 202, {"location": "/run"}, {"loop": loop, "signature": headers["webhook-signature"], "n": len(body)}
 
@@ -337,6 +340,7 @@ def test_hooks_are_handed_on_as_they_came(tmp_path: Path) -> None:
     answer = gateway.ask("POST", "/hooks/router", content=b"{}", headers={"webhook-signature": "v1,abc"})
     assert answer.status_code == 202 and answer.headers["location"] == "/run"
     assert answer.json() == {"loop": "router", "signature": "v1,abc", "n": 2}
+    assert gateway.ask("POST", "/hooks/router", content=b"x" * 1025).status_code == 413
     assert gateway.ask("POST", "/hooks/other", content=b"{}").status_code == 404
     assert Gateway(tmp_path).ask("POST", "/hooks/router", content=b"{}").status_code == 404
 

@@ -270,6 +270,9 @@ class Intents:
 
 
 class Hooks:
+    def most_bytes(self, loop: str) -> int:
+        return 1_048_576
+
     async def handle(self, loop: str, headers: Any, body: bytes) -> tuple[int, dict[str, str], dict[str, Any]]:
         return 202, {}, {}
 
