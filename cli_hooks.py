@@ -66,10 +66,9 @@ def list_(loop: LoopName) -> None:
     from .core.naming import find_loop
     from .core.serving.hooks.outbox import Outbox
     from .core.serving.hooks.secrets import SENDERS, Secrets, variable_of
-    from .core.serving.hooks.settings import hooks_in, receivers_in
 
     settings = read_settings(find_loop(loop))
-    hooks, secrets = hooks_in(settings), Secrets(home()).of(settings.name)
+    hooks, secrets = settings.serve.hooks, Secrets(home()).of(settings.name)
     table = Table("event", "starts", "parameters", box=None, pad_edge=False, header_style="dim")
     for event, rule in hooks.events.items():
         taken = [f"{name} ← {one.field}" for name, one in rule.parameters.items()]
@@ -85,7 +84,7 @@ def list_(loop: LoopName) -> None:
         said = "1 secret holds" if held == 1 else f"{held} secrets hold" if held else "no secret"
         out.print(f"{sender}: {said}{'' if allowed else ', not among `serve.hooks.senders`'}", style="dim")
     out.print(f"Secrets may also stand in {variable_of(settings.name)}.", style="dim")
-    for receiver in receivers_in(settings):
+    for receiver in settings.serve.notify:
         out.print(f"tells {escape(receiver.url)} of {', '.join(receiver.events)}", style="dim")
     if counts := Outbox(home()).counts():
         out.print("notices: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())), style="dim")

@@ -13,7 +13,7 @@ from .core.errors import ConfigError
 from .core.workspace import home
 
 if TYPE_CHECKING:
-    from .blocks.gateway import ServedLoop
+    from .blocks.background import ServedLoop
 
 PORT = 8090
 
@@ -60,7 +60,7 @@ def serve(
 
 def _read(loops: list[str]) -> "list[ServedLoop]":
     """The loops with their bases, fetched if need be. Raises ConfigError for a name that comes twice."""
-    from .blocks.gateway import ServedLoop
+    from .blocks.background import ServedLoop
     from .core.loops import load_loop
     from .core.models.store import ModelStore
     from .core.naming import find_loop

@@ -51,11 +51,10 @@ def stats(
 ) -> None:
     """How users take each version: errors, latency, satisfaction, corrections, recall of intents."""
     from .core.traffic.figures import figures
-    from .core.traffic.settings import settings_in
 
     start = _moment(since)
     with _archive(loop) as (archive, settings):
-        sure = settings_in(settings).collect.sure
+        sure = settings.serve.traffic.collect.sure
         rows = figures(archive, settings.name, start, sure, days=days or as_json)
     if as_json:
         import json
@@ -93,10 +92,9 @@ def export(
 def prune(loop: LoopName) -> None:
     """Delete what is too old or too many by `serve.traffic` of the loop; the gateway does so by itself as well."""
     from .core.traffic.retention import prune as pruned
-    from .core.traffic.settings import settings_in
 
     with _archive(loop) as (archive, settings):
-        count = pruned(archive, settings.name, settings_in(settings), time.time())
+        count = pruned(archive, settings.name, settings.serve.traffic, time.time())
     out.print(f"{settings.name}, exchanges deleted: {count:,}.")
 
 

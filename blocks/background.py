@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.errors import WheelworkError
+from ..core.models.store import ModelFiles
 from ..core.serving.canary.canary import Canary
 from ..core.serving.canary.judging import ReplyJudge, keep_judging
 from ..core.serving.canary.trial import Decision
@@ -31,23 +32,25 @@ COLLECT = "collect/collect"  # the deployment
 log = logging.getLogger(__name__)
 
 
-class Served(NamedTuple):
-    """A loop with its canary, and the folder that Prefect's flows are given."""
+class ServedLoop(NamedTuple):
+    """A loop with its base on this machine, and the folder that Prefect's flows are given."""
 
     loop: "Loop"
-    canary: Canary
+    base: ModelFiles
     ref: str
 
 
-def work(loops: Mapping[str, Served], host: Host, home: Path, starter: Starter) -> Iterator[Coroutine[Any, Any, None]]:
-    """Everything that goes on until it is cancelled."""
-    outbox = Outbox(home)
-    for one in loops.values():
+def work(
+    loops: Mapping[str, ServedLoop], canaries: Mapping[str, Canary], host: Host, home: Path, starter: Starter
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """Everything that goes on until it is cancelled; loops and canaries by name."""
+    outbox, archive = Outbox(home), Archive.of(home)
+    for name, one in loops.items():
         serve = one.loop.settings.serve
-        yield _deciding(one.canary, host, outbox, serve.notify)
+        yield _deciding(canaries[name], host, outbox, serve.notify)
         if serve.canary.judge.share:
-            yield keep_judging(one.canary, partial(_judge, one.loop, home))
-        yield _collecting(one, Archive.of(home), starter)
+            yield keep_judging(canaries[name], partial(_judge, one.loop, home))
+        yield _collecting(one, archive, starter)
     yield Courier(outbox).forever()
 
 
@@ -77,7 +80,7 @@ def _tell(loop: str, decision: Decision, outbox: Outbox, receivers: tuple[Receiv
         outbox.put(notice, receivers, f"{loop} canary {decision.candidate} {decision.at}")
 
 
-async def _collecting(served: Served, archive: Archive, starter: Starter) -> None:
+async def _collecting(served: ServedLoop, archive: Archive, starter: Starter) -> None:
     """Start a collection by count: the schedule would come to as many corrections minutes later.
 
     Once for a count: what a collection leaves waiting does not start the next. Without a Prefect nothing is started.

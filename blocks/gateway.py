@@ -10,11 +10,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from ..core.models.store import ModelFiles
 from ..core.serving.exchange import Exchange, Feedback
 from ..core.serving.gateway.application import application
 from ..core.serving.gateway.asked_parts import Intent
@@ -29,7 +28,7 @@ from ..core.serving.hosting.parts import Hosted
 from ..core.serving.parts import Health
 from ..core.traffic.archive import Archive
 from ..core.traffic.recorder import Recorder
-from .background import Served, work
+from .background import ServedLoop, work
 from .hooks import Starter
 from .releases import MlflowReleases
 
@@ -39,14 +38,6 @@ if TYPE_CHECKING:
 
 LABELLED = 5000  # questions whose labels are counted
 REMEMBERED = 20_000  # exchanges that feedback finds again for a trial
-
-
-class ServedLoop(NamedTuple):
-    """A loop with its base on this machine, and the folder that Prefect's flows are given."""
-
-    loop: "Loop"
-    base: ModelFiles
-    ref: str
 
 
 @asynccontextmanager
@@ -71,12 +62,7 @@ async def opened(served: Sequence[ServedLoop], home: Path, keys: StoredKeys) -> 
             {name: Hooked(settings[name].hooks, one.ref) for name, one in loops.items()},
             Secrets(home), seen, starter, host.nudge,
         )  # fmt: skip
-        beside = [
-            asyncio.create_task(one)
-            for one in work(
-                {name: Served(one.loop, canaries[name], one.ref) for name, one in loops.items()}, host, home, starter
-            )
-        ]
+        beside = [asyncio.create_task(one) for one in work(loops, canaries, host, home, starter)]
         try:
             yield application(
                 host,

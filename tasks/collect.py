@@ -33,7 +33,7 @@ from ..core.traffic.preferences import SCHEMA, merged, pairs_in, pairs_path
 from ..core.traffic.reaching import reached
 from ..core.traffic.retention import DAY, prune
 from ..core.traffic.said import question_of
-from ..core.traffic.settings import TrafficSettings, settings_in
+from ..core.traffic.settings import TrafficSettings
 from ..core.traffic.told import CORRECTIONS, Collected, Part, added_up
 from ..core.workspace import home, locked
 from .events import announce
@@ -163,7 +163,7 @@ def concluded(site: Site, parts: tuple[Part, ...]) -> Collected:
 def _opened(site: Site) -> Iterator[tuple[Loop, Archive, TrafficSettings]]:
     loop = load_loop(site.loop)
     with reached(site.home) as archive:
-        yield loop, archive, settings_in(loop.settings)
+        yield loop, archive, loop.settings.serve.traffic
 
 
 def _of(

@@ -34,7 +34,6 @@ from ..core.traffic.corrections import (
     sifting,
 )
 from ..core.traffic.reaching import reached
-from ..core.traffic.settings import settings_in
 from ..core.traffic.told import CORRECTIONS, Part
 from .sift import encoder_of, load_encoder
 from .steps import RETRIED, recorded
@@ -56,7 +55,7 @@ def take_corrections(site: Site) -> Part:
         found = ((one.exchange, one.said) for one in archive.corrected(name))
         read, outcomes = corrections_in(found, list(loop.labels), loop.material.passages)
         done = archive.marks(name, MARKED)
-        chosen = choose(read, done, settings_in(loop.settings).collect.agree, labelled=bool(loop.labels))
+        chosen = choose(read, done, loop.settings.serve.traffic.collect.agree, labelled=bool(loop.labels))
         taken = _Taking(site, loop, pool, chosen.taken) if chosen.taken else None
         outcomes |= chosen.outcomes
         if taken is not None:

@@ -14,7 +14,7 @@ from ..core.rounds import Report
 from ..core.serving.hooks.notices import Notice
 from ..core.serving.hooks.outbox import Outbox
 from ..core.serving.hooks.outgoing import Courier
-from ..core.serving.hooks.settings import Receiver, receivers_in
+from ..core.serving.hooks.settings import Receiver
 from ..core.workspace import home
 from .steps import recorded
 
@@ -71,6 +71,6 @@ def tell_rollback(loop: str, moved: Moved, reason: str) -> None:
 
 
 def _tell(folder: Path, settings: LoopSettings, notice: Notice, key: str) -> None:
-    receivers = tuple(one for one in receivers_in(settings) if notice.event in one.events)
+    receivers = tuple(one for one in settings.serve.notify if notice.event in one.events)
     if receivers:
         notify(folder=folder, notice=notice, receivers=receivers, key=key)

@@ -1,7 +1,7 @@
 """How traffic is kept, and when it becomes material: `serve.traffic` of `loop.yaml`."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -48,12 +48,6 @@ class TrafficSettings(Setting):
                 "exchange would go before exchanges that nobody spoke of; raise it"
             )
         return self
-
-
-def settings_in(loop: Any) -> TrafficSettings:
-    """`serve.traffic` of a loop's settings; the defaults where the loop says nothing of it."""
-    found = getattr(getattr(loop, "serve", None), "traffic", None)
-    return found if isinstance(found, TrafficSettings) else TrafficSettings()
 
 
 def due(counts: Mapping[str, int | float], settings: Collecting) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from wheelwork.blocks import background
-from wheelwork.blocks.background import COLLECT, Served, work
+from wheelwork.blocks.background import COLLECT, ServedLoop, work
 from wheelwork.core.errors import DependencyError
 from wheelwork.core.loops import load_loop
 from wheelwork.core.naming import find_loop
@@ -56,8 +56,9 @@ def beside(service: Service, home: Path, starter: FakeStarter, host: FakeHost, s
     loop.settings = loop.settings.model_copy(update={"serve": serve})
 
     async def run() -> None:
-        loops = {loop.name: Served(loop, service.canary, "/loops/home")}
-        tasks = [asyncio.create_task(one) for one in work(loops, host, home, starter)]  # type: ignore[arg-type]
+        base: Any = None  # no engine is started
+        loops, canaries = {loop.name: ServedLoop(loop, base, "/loops/home")}, {loop.name: service.canary}
+        tasks = [asyncio.create_task(one) for one in work(loops, canaries, host, home, starter)]  # type: ignore[arg-type]
         await asyncio.sleep(seconds)
         for task in tasks:
             assert not task.done(), task.exception()

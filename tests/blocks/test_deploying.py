@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,13 @@ from wheelwork.core.errors import ConfigError, DependencyError
 
 ROOT = Path(__file__).parents[2]
 DEFINED = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-WHOLE = find_spec("wheelwork.flows.collect") is not None
-there = [one for one in DEFINED if WHOLE or one["name"] != "collect"]
 
 
 def called(one: dict[str, Any]) -> str:
     return f"{one['entrypoint'].rpartition('.')[2]}/{one['name']}"
 
 
-@pytest.mark.parametrize("one", there, ids=called)
+@pytest.mark.parametrize("one", DEFINED, ids=called)
 def test_every_entry_has_a_flow_whose_form_reads_well(one: dict[str, Any]) -> None:
     module, _, name = one["entrypoint"].rpartition(".")
     flow = getattr(import_module(module), name)
@@ -50,7 +47,6 @@ def api(prefect: None) -> str:
     return str(PREFECT_API_URL.value())
 
 
-@pytest.mark.skipif(not WHOLE, reason="the flow `collect` is not there")
 def test_the_packaged_yaml_deploys_with_schedules_and_triggers(api: str, tmp_path: Path) -> None:
     from prefect.client.orchestration import get_client
     from wheelwork.blocks.deploying import deploy

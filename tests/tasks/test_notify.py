@@ -7,10 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
+from wheelwork.core.loops import read_settings
+from wheelwork.core.naming import find_loop
 from wheelwork.core.registry.moves import Moved
 from wheelwork.core.rounds import Report
 from wheelwork.core.serving.hooks.outbox import Outbox
-from wheelwork.core.serving.hooks.settings import HookSettings, Receiver, hooks_in, receivers_in
+from wheelwork.core.serving.hooks.settings import HookSettings, Receiver
 
 RECEIVER = Receiver(url="http://127.0.0.1:9/", secret_env="NEWS", allow_private=True, attempts=1)
 
@@ -35,9 +38,14 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def test_settings_are_found_where_a_loop_has_them_and_are_none_else() -> None:
-    assert receivers_in(settings(RECEIVER)) == (RECEIVER,) and hooks_in(settings()).events == {}
-    assert receivers_in(SimpleNamespace()) == () and hooks_in(SimpleNamespace()) == HookSettings()
+def test_who_is_told_stands_in_the_loops_settings_and_is_nobody_else(tmp_path: Path) -> None:
+    packaged = find_loop("home_broadband")
+    without = read_settings(packaged).serve
+    assert without.notify == () and without.hooks == HookSettings() and without.hooks.events == {}
+    text = (packaged / "loop.yaml").read_text(encoding="utf-8")
+    told = {"serve": {"notify": [RECEIVER.model_dump(mode="json")]}}
+    (tmp_path / "loop.yaml").write_text(text + yaml.safe_dump(told), encoding="utf-8")
+    assert read_settings(tmp_path).serve.notify == (RECEIVER,)
 
 
 @pytest.mark.usefixtures("prefect", "secret")

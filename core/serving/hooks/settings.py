@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -115,15 +115,3 @@ class Receiver(Setting):
         if self.url.lower().startswith("http:") and not self.allow_private:
             raise ValueError("http is for this machine alone, with `allow_private: true`; else use https")
         return self
-
-
-def hooks_in(loop: Any) -> HookSettings:
-    """`serve.hooks` of a loop's settings; no events where the loop says nothing of it."""
-    found = getattr(getattr(loop, "serve", None), "hooks", None)
-    return found if isinstance(found, HookSettings) else HookSettings()
-
-
-def receivers_in(loop: Any) -> tuple[Receiver, ...]:
-    """`serve.notify` of a loop's settings; nobody where the loop says nothing of it."""
-    found = getattr(getattr(loop, "serve", None), "notify", ())
-    return tuple(one for one in found if isinstance(one, Receiver))

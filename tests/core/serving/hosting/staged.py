@@ -55,6 +55,12 @@ class FakeReleases:
         self.releases[version] = release
         return release
 
+    def begin(self, champion: str, *others: str) -> None:
+        """Measured versions, of which the first is champion."""
+        for version in (champion, *others):
+            self.register(version)
+        self.promote(champion)
+
     def promote(self, version: str | None, kind: Kind = "promote") -> None:
         self.standing = Standing(version, kind)
 

@@ -18,9 +18,7 @@ AWAY = "MLflow did not do as asked (connection refused)"
 def test_without_the_registry_the_last_champion_goes_on(tmp_path: Path) -> None:
     async def work() -> None:
         stage = Stage(tmp_path)
-        for version in ("1", "2"):
-            stage.releases.register(version)
-        stage.releases.promote("1")
+        stage.releases.begin("1", "2")
         async with stage.hosting() as host:
             stage.releases.down = AWAY
             await until(lambda: host.health()[0].state == "degraded")
@@ -53,8 +51,7 @@ def test_it_starts_without_the_registry_as_it_ended(tmp_path: Path, version: str
 def test_without_the_registry_what_was_served_is_still_checked(tmp_path: Path) -> None:
     async def work() -> None:
         stage = Stage(tmp_path)
-        stage.releases.register("1")
-        stage.releases.promote("1")
+        stage.releases.begin("1")
         async with stage.hosting():
             await until(lambda: Shelf(tmp_path / "home", "tiny").last is not None)
         stage.releases.down = AWAY
@@ -73,8 +70,7 @@ def test_without_the_registry_what_was_served_is_still_checked(tmp_path: Path) -
 def test_a_first_start_without_the_registry_waits_for_it(tmp_path: Path) -> None:
     async def work() -> None:
         stage = Stage(tmp_path)
-        stage.releases.register("1")
-        stage.releases.promote("1")
+        stage.releases.begin("1")
         stage.releases.down = AWAY
         async with stage.hosting() as host:
             assert host.health()[0].state == "down"
@@ -110,8 +106,7 @@ def test_an_engine_that_dies_is_started_again(tmp_path: Path, live: bool, notice
     async def work() -> None:
         looks = 60 if noticed_by == "a failed request" else 0.02
         stage = Stage(tmp_path, live=live, settings=QUICK.model_copy(update={"health": looks}))
-        stage.releases.register("1")
-        stage.releases.promote("1")
+        stage.releases.begin("1")
         async with stage.hosting() as host:
             stage.engine.start_seconds = 0.2
             stage.engine.engines[0].dead = True
@@ -134,8 +129,7 @@ def test_an_engine_that_dies_again_and_again_is_started_ever_more_slowly(tmp_pat
     async def work() -> None:
         settings = QUICK.model_copy(update={"restart": 0.2, "restart_longest": 10.0})
         stage = Stage(tmp_path, settings=settings)
-        stage.releases.register("1")
-        stage.releases.promote("1")
+        stage.releases.begin("1")
         async with stage.hosting():
             for count in range(1, 5):
                 await until(lambda count=count: len(stage.engine.engines) == count)
@@ -149,8 +143,7 @@ def test_an_engine_that_dies_again_and_again_is_started_ever_more_slowly(tmp_pat
 def test_an_engine_that_does_not_come_up_is_no_versions_fault(tmp_path: Path) -> None:
     async def work() -> None:
         stage = Stage(tmp_path)
-        stage.releases.register("1")
-        stage.releases.promote("1")
+        stage.releases.begin("1")
         stage.engine.broken = "llama.cpp cannot load this model"
         async with stage.hosting() as host:
             assert "the engine does not come up: llama.cpp cannot load" in host.health()[0].note
@@ -165,9 +158,7 @@ def test_an_engine_that_does_not_come_up_is_no_versions_fault(tmp_path: Path) ->
 def test_an_engine_for_a_swap_that_does_not_come_up_leaves_the_old_one(tmp_path: Path) -> None:
     async def work() -> None:
         stage = Stage(tmp_path)
-        for version in ("1", "2"):
-            stage.releases.register(version)
-        stage.releases.promote("1")
+        stage.releases.begin("1", "2")
         async with stage.hosting() as host:
             stage.engine.mute.add("base")  # of the new engine: the running one is not asked
             stage.releases.promote("2")
@@ -195,8 +186,7 @@ def test_a_host_that_ends_while_an_engine_starts_leaves_none_behind(tmp_path: Pa
 def test_a_registry_that_fails_in_an_unknown_way_is_an_outage(tmp_path: Path) -> None:
     async def work() -> None:
         stage = Stage(tmp_path)
-        stage.releases.register("1")
-        stage.releases.promote("1")
+        stage.releases.begin("1")
         async with stage.hosting() as host:
             stage.releases.champion = lambda: 1 // 0  # type: ignore[method-assign,assignment,return-value]
             await until(lambda: host.health()[0].state == "degraded")
@@ -209,9 +199,7 @@ def test_what_is_not_served_any_more_leaves_the_disk(tmp_path: Path) -> None:
     async def work() -> None:
         stage = Stage(tmp_path, live=True, settings=QUICK.model_copy(update={"recent": 0}))
         shelf = tmp_path / "home" / "serving" / "tiny"
-        for version in ("1", "2"):
-            stage.releases.register(version)
-        stage.releases.promote("1")
+        stage.releases.begin("1", "2")
         async with stage.hosting():
             stage.releases.promote("2")
             await until(lambda: [one.name[:3] for one in shelf.glob("v*")] == ["v2-"])

@@ -155,9 +155,7 @@ def test_of_several_new_versions_the_bad_one_is_found(tmp_path: Path) -> None:
 def test_a_first_answer_that_takes_too_long_is_tried_again(tmp_path: Path) -> None:
     async def work() -> None:
         stage = Stage(tmp_path, settings=QUICK.model_copy(update={"warm_up": 0.2}))
-        for version in ("1", "2"):
-            stage.releases.register(version)
-        stage.releases.promote("1")
+        stage.releases.begin("1", "2")
         async with stage.hosting() as host:
             pace, stage.engine.pace = stage.engine.pace, 1.0
             stage.releases.promote("2")
@@ -204,9 +202,7 @@ def test_a_served_adapter_is_not_changed_by_what_happens_to_the_registrys(tmp_pa
 def test_a_version_that_is_loaded_needs_no_files_to_be_champion_again(tmp_path: Path) -> None:
     async def work() -> None:
         stage = Stage(tmp_path, settings=QUICK.model_copy(update={"recent": 0}))
-        for version in ("1", "2"):
-            stage.releases.register(version)
-        stage.releases.promote("1")
+        stage.releases.begin("1", "2")
         async with stage.hosting() as host:
             stage.releases.promote("2")
             await until(lambda: champion(host) == "2")

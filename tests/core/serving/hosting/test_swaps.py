@@ -52,9 +52,7 @@ def test_200_swaps_under_load_fail_no_request_and_mix_no_versions(tmp_path: Path
 def test_a_promotion_is_served_within_a_look_and_the_load(tmp_path: Path, live: bool) -> None:
     async def work() -> None:
         stage = Stage(tmp_path, live=live)
-        stage.releases.register("1")
-        stage.releases.register("2")
-        stage.releases.promote("1")
+        stage.releases.begin("1", "2")
         async with stage.hosting() as host:
             assert champion(host) == "1" == await stage.ask(host)
             stage.releases.promote("2")
@@ -69,9 +67,7 @@ def test_a_promotion_is_served_within_a_look_and_the_load(tmp_path: Path, live: 
 def test_a_request_under_way_ends_with_the_version_it_began_with(tmp_path: Path, live: bool) -> None:
     async def work() -> None:
         stage = Stage(tmp_path, live=live, settings=QUICK.model_copy(update={"recent": 0}))
-        for version in ("1", "2"):
-            stage.releases.register(version)
-        stage.releases.promote("1")
+        stage.releases.begin("1", "2")
         async with stage.hosting() as host:
             async with host.lease("tiny", "1") as lease:
                 stage.releases.promote("2")
@@ -91,9 +87,7 @@ def test_a_request_under_way_ends_with_the_version_it_began_with(tmp_path: Path,
 def test_a_request_that_outlasts_the_drain_is_cut_off(tmp_path: Path) -> None:
     async def work() -> None:
         stage = Stage(tmp_path, settings=QUICK.model_copy(update={"drain": 0.1, "recent": 0}))
-        for version in ("1", "2"):
-            stage.releases.register(version)
-        stage.releases.promote("1")
+        stage.releases.begin("1", "2")
         async with stage.hosting() as host:
             async with host.lease("tiny", "1"):
                 stage.releases.promote("2")
@@ -106,9 +100,7 @@ def test_a_request_that_outlasts_the_drain_is_cut_off(tmp_path: Path) -> None:
 def test_a_rollback_to_the_champion_before_needs_no_engine(tmp_path: Path) -> None:
     async def work() -> None:
         stage = Stage(tmp_path)
-        for version in ("1", "2"):
-            stage.releases.register(version)
-        stage.releases.promote("1")
+        stage.releases.begin("1", "2")
         async with stage.hosting() as host:
             stage.releases.promote("2")
             await until(lambda: champion(host) == "2")
@@ -128,9 +120,7 @@ def test_a_version_that_was_replaced_still_takes_who_was_routed_to_it(tmp_path: 
     async def work() -> None:
         settings = QUICK.model_copy(update={"recent": 0, "linger": 0.5, "pinned": 0})
         stage = Stage(tmp_path, live=True, settings=settings)
-        for version in ("1", "2"):
-            stage.releases.register(version)
-        stage.releases.promote("1")
+        stage.releases.begin("1", "2")
         async with stage.hosting() as host:
             routed = host.route("tiny", None, "ann")
             stage.releases.promote("2")
@@ -150,9 +140,7 @@ def test_a_trial_has_both_versions_ready_and_is_told_before_traffic_moves(tmp_pa
     async def work() -> None:
         stage, trial = Stage(tmp_path), FakeTrial()
         stage.trial = trial
-        for version in ("1", "2", "3"):
-            stage.releases.register(version)
-        stage.releases.promote("1")
+        stage.releases.begin("1", "2", "3")
         async with stage.hosting() as host:
             assert trial.told[0] == (None, "1", "start")  # nobody was champion here to try it against
             stage.releases.promote("2")
@@ -198,8 +186,7 @@ def test_a_candidate_that_is_refused_leaves_all_to_the_champion(tmp_path: Path) 
 def test_a_route_and_a_lease_cost_microseconds(tmp_path: Path) -> None:
     async def work() -> float:
         stage = Stage(tmp_path)
-        stage.releases.register("1")
-        stage.releases.promote("1")
+        stage.releases.begin("1")
         async with stage.hosting() as host:
             clock, best = asyncio.get_running_loop(), 1.0
             for _ in range(20):
