@@ -53,7 +53,7 @@ class Counting:
 
     def counts(self) -> list[Count]:
         asked = sa.select(*self._of, sa.func.count(), _number(exchanges.c.status >= 400))
-        return [Count(*row) for row in self._rows(asked.where(self._where).group_by(*self._groups))]
+        return [Count._make(row) for row in self._rows(asked.where(self._where).group_by(*self._groups))]
 
     def latencies(self) -> Iterator[tuple[str, Day, float]]:
         """Version, day and seconds of each answer, in no order."""
@@ -75,7 +75,7 @@ class Counting:
         joined = asked.join(intents, intents.c.exchange == exchanges.c.id).where(
             self._where, intents.c.how != "cluster"
         )
-        return [Wanted(*row) for row in self._rows(joined.group_by(*self._groups, intents.c.label, intents.c.how))]
+        return [Wanted._make(row) for row in self._rows(joined.group_by(*self._groups, intents.c.label, intents.c.how))]
 
     def _rows(self, asked: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
         with self._archive.database.reading() as connection:
