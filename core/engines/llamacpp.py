@@ -173,12 +173,18 @@ class LlamaCppEngine:
         raise ModelError(f"llama.cpp cannot let go of `{name}` while it runs; start another engine without it")
 
     async def healthy(self) -> EngineHealth:
-        """Whether the process runs and its server answers in time."""
+        """Whether the process runs and its server answers. Raises TimeoutError where that is not told in time.
+
+        A machine that is busy, with a second engine that loads beside this one, may keep it from answering for a
+        while; only who ended, or takes no connection, is down.
+        """
         if reason := self._server.ended():
             return EngineHealth("down", f"llama.cpp: {reason}")
         try:
             answered = await self._probe(Sent("GET", f"{self._server.address}/health", {}))
         except ConnectionTrouble as trouble:
+            if trouble.late:
+                raise TimeoutError(f"llama.cpp has not answered for {PATIENCE:g} s") from trouble
             return EngineHealth("down", f"llama.cpp does not answer ({trouble})")
         return (
             EngineHealth("ok") if answered.status == 200 else EngineHealth("down", f"llama.cpp: {answered.text[:80]}")
