@@ -159,6 +159,25 @@ def test_it_is_alive_until_its_process_ends_and_then_says_when_to_ask_again(
         assert (error.status, error.code, error.retry_after) == (503, "engine_unavailable", 2.0)
 
 
+def test_converted_adapters_that_nobody_used_for_a_week_are_taken_away(
+    tiny: ModelFiles, adapters: dict[str, Adapter], tmp_path: Path
+) -> None:
+    def convert(name: str) -> None:
+        EXACT._plan(tiny, {name: adapters[name]}, tmp_path, 1)
+
+    convert("home.v1")
+    (first,) = tmp_path.glob("*.gguf")
+    other = tmp_path / "0123-on-4567-1.gguf"
+    kept = tmp_path / "base.gguf"
+    for path in (first, other, kept):
+        path.touch()
+        os.utime(path, (0, 0))
+    convert("home.v1")  # used again, so it is young
+    convert("home.v2")
+    assert first.exists() and kept.exists() and not other.exists()
+    assert len(list(tmp_path.glob("*.gguf"))) == 3
+
+
 def test_a_server_that_stands_still_is_not_taken_for_a_dead_one(tiny: ModelFiles, place: Path) -> None:
     with EXACT.serve(tiny, {}, place / "cache") as engine:
         child = engine._server._process  # type: ignore[attr-defined]
