@@ -35,7 +35,8 @@ from wheelwork.core.samples import Message, Sample
 from wheelwork.core.workspace import writing
 
 SPEAKERS = 4  # versions that are loaded at once, in an engine and in the one before it, all say something else
-LESSONS, EPOCHS = 24, 4
+LESSONS = 24
+TRAINING = {"epochs": 1, "batch_size": 4}  # six steps: one answer to everything is soon learnt
 QUESTIONS = 12
 STRETCH = 1e-4  # of the update, from one version to the next
 CONFIGURATION, WEIGHTS = ADAPTER_FILES
@@ -83,7 +84,7 @@ def copied_loop(ref: str, folder: Path) -> Path:
 
 def kept_in(loop: Loop, base: ModelFiles) -> Path:
     """Where the adapters of a loop and base are kept from one run of the benchmark to the next."""
-    identity = digest_of([loop.digest, base.digest, LESSONS, EPOCHS])[:16]
+    identity = digest_of([loop.digest, base.digest, LESSONS, TRAINING])[:16]
     return platformdirs.user_cache_path("wheelwork") / "serving-benchmark" / f"{loop.name}-{identity}"
 
 
@@ -115,7 +116,7 @@ def train(loop: Loop, base: ModelFiles, folder: Path) -> None:
 
     Raises SystemExit for one that says anything else to a question.
     """
-    settings = loop.settings.train.model_copy(update={"epochs": EPOCHS})
+    settings = loop.settings.train.model_copy(update=TRAINING)
     for label in labels_of(loop):
         if (folder / label).is_dir():
             continue
@@ -127,7 +128,7 @@ def train(loop: Loop, base: ModelFiles, folder: Path) -> None:
             )
             said = asyncio.run(answers(loop, base, Adapter.at(temporary), folder / "engine"))
             if wrong := [one for one in said if one != label]:
-                raise SystemExit(f"the adapter that should say `{label}` says `{wrong[0]}`; raise EPOCHS")
+                raise SystemExit(f"the adapter that should say `{label}` says `{wrong[0]}`; give it more LESSONS")
         print(f"trained: {label}", file=sys.stderr, flush=True)
 
 
