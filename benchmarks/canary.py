@@ -20,7 +20,8 @@ from wheelwork.core.serving.canary.settings import CanarySettings
 
 from .canary_itself import Itself
 from .canary_peers import Peers, peers
-from .canary_simulations import Ended, World, many, trial
+from .canary_simulations import Ended, many, trial
+from .canary_worlds import World
 from .gate import Bar
 from .results import Figure, publish
 

@@ -12,7 +12,8 @@ from wheelwork.core.serving.canary.settings import CanarySettings
 from wheelwork.core.serving.canary.state import State
 from wheelwork.core.serving.exchange import Exchange, Feedback
 
-from .canary_simulations import Crowd, Ended, Requests, World
+from .canary_simulations import Ended
+from .canary_worlds import Crowd, Requests, World
 
 
 class Drawn(Places):

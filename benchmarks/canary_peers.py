@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .canary_simulations import Crowd, Floats, World
+from .canary_worlds import Crowd, Floats, World
 
 LEVEL_Z = 1.644_853_627  # one-sided 5%
 FEWEST = 20  # outcomes of the candidate before a z-test is looked at

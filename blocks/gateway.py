@@ -27,6 +27,7 @@ from ..core.serving.hosting.host import Host
 from ..core.serving.hosting.parts import Hosted
 from ..core.serving.parts import Health
 from ..core.traffic.archive import Archive
+from ..core.traffic.gauges import Gauges
 from ..core.traffic.recorder import Recorder
 from .background import ServedLoop, work
 from .hooks import Starter
@@ -62,7 +63,9 @@ async def opened(served: Sequence[ServedLoop], home: Path, keys: StoredKeys) -> 
             {name: Hooked(settings[name].hooks, one.ref) for name, one in loops.items()},
             Secrets(home), seen, starter, host.nudge,
         )  # fmt: skip
-        beside = [asyncio.create_task(one) for one in work(loops, canaries, host, home, starter)]
+        gauges = Gauges(Archive.of(home), {name: serve.traffic for name, serve in settings.items()})
+        tasks = (*work(loops, canaries, host, home, starter), gauges.forever())
+        beside = [asyncio.create_task(one) for one in tasks]
         try:
             yield application(
                 host,
@@ -76,6 +79,7 @@ async def opened(served: Sequence[ServedLoop], home: Path, keys: StoredKeys) -> 
                 hooks,
                 Labels(home),
                 hashed=recorder.hashed,
+                shown=[gauges],
             )
         finally:
             for task in beside:

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,9 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Prefect with a temporary database; flows and tasks run for real."""
-    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Prefect with a temporary database, and a copy of that from before anything ran: its migrations take long."""
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, get_current_settings, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
     results = tmp_path_factory.mktemp("prefect-results")
@@ -33,7 +35,26 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         prefect_test_harness(server_startup_timeout=180),
         temporary_settings({PREFECT_LOCAL_STORAGE_PATH: results}),
     ):
-        yield
+        url = get_current_settings().server.database.connection_url
+        assert url is not None
+        copy = tmp_path_factory.mktemp("prefect") / "prefect.db"
+        source = url.get_secret_value().removeprefix("sqlite+aiosqlite:///")
+        with closing(sqlite3.connect(source)) as made, closing(sqlite3.connect(copy)) as empty:
+            made.backup(empty)
+        yield copy
+
+
+@pytest.fixture(scope="session")
+def prefect(prefect_database: Path) -> None:
+    """Flows and tasks run for real, on that Prefect."""
+
+
+@pytest.fixture(scope="session")
+def server(prefect: None) -> str:
+    """The address of that Prefect, for commands in processes of their own whose test is not about its start."""
+    from prefect.settings import PREFECT_API_URL
+
+    return str(PREFECT_API_URL.value())
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +62,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database without a run; its migrations take seconds, a copy none."""
     from mlflow import MlflowClient
 
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
     return path
 

@@ -5,7 +5,8 @@ import pytest
 from wheelwork.benchmarks.canary import HARMFUL, HARMLESS, LIMITS
 from wheelwork.benchmarks.canary_itself import Itself
 from wheelwork.benchmarks.canary_peers import peers
-from wheelwork.benchmarks.canary_simulations import World, many, trial
+from wheelwork.benchmarks.canary_simulations import many, trial
+from wheelwork.benchmarks.canary_worlds import World
 
 QUICKER = LIMITS.model_copy(update={"stages": (0.2, 0.5, 1.0), "min_requests": 100})
 """Larger stages, so that a test takes a moment."""

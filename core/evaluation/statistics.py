@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.stats import binom, binomtest, norm
 
 from .resampling import cluster_bootstrap_interval as cluster_bootstrap_interval
 from .resampling import cluster_bootstrap_means, group_sums, sign_flip_p
@@ -97,6 +95,8 @@ def mcnemar_one_sided(reference: ArrayLike, candidate: ArrayLike) -> float:
 
 def mcnemar_from_counts(wins: ArrayLike, losses: ArrayLike) -> Array:
     """`mcnemar_one_sided` from the numbers of wins and losses, elementwise over arrays of any one shape."""
+    from scipy.stats import binom
+
     better, worse = np.asarray(wins), np.asarray(losses)
     return np.asarray(binom.sf(better - 1, better + worse, 0.5), dtype=np.float64)
 
@@ -126,6 +126,9 @@ def paired_damage_bound(reference: ArrayLike, candidate: ArrayLike, alpha: float
     The Δ at which Tango's score statistic falls to −z(1 − alpha); `alpha` in (0, 0.5). Unlike the bound of Wald
     it stays above 0 when no item differs: z²/(n + z²).
     """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha must lie between 0 and 0.5, not {alpha}")
     n, losses, wins = _counts(reference, candidate)
@@ -142,6 +145,8 @@ def non_inferiority_p(reference: ArrayLike, candidate: ArrayLike, margin: float)
 
     Below alpha exactly when `paired_damage_bound(…, alpha)` is below `margin`, which lies in [0, 1].
     """
+    from scipy.stats import norm
+
     if not 0 <= margin <= 1:
         raise ValueError(f"margin must lie between 0 and 1, not {margin}")
     n, losses, wins = _counts(reference, candidate)
@@ -158,6 +163,8 @@ def paired_permutation_one_sided(
 
 def wilson_interval(right: int, n: int) -> tuple[float, float]:
     """The 95% interval of a share, `right` of `n` at least 1 (Wilson 1927)."""
+    from scipy.stats import binomtest
+
     low, high = binomtest(right, n).proportion_ci(0.95, method="wilson")
     return float(low), float(high)
 
@@ -168,6 +175,8 @@ def items_needed(discordance: float, delta: float, alpha: float, power: float = 
     n = (z(1−α) √ψ + z(power) √(ψ − δ²))² / δ², where ψ is the share of items that differ; for scores that are not
     0/1 it is the mean squared difference. ψ below δ² cannot be and is raised to it.
     """
+    from scipy.stats import norm
+
     if delta <= 0:
         raise ValueError(f"no number of items shows a gain of {delta}")
     psi = max(discordance, delta**2)
@@ -182,6 +191,8 @@ def minimal_detectable(n: int, discordance: float, alpha: float, power: float = 
     cannot exceed the share ψ that differs; when it would have to, ψ grows with it and δ = K². `graded` scores
     know no such limit. At most 1, which is also the answer when `n` is too small for any gain.
     """
+    from scipy.stats import norm
+
     z_alpha, z_beta = float(norm.isf(alpha)), float(norm.ppf(power))
     room = n + z_beta**2 - z_alpha**2
     if n < z_alpha**2 or room < 0:
@@ -198,6 +209,8 @@ def items_to_clear(n: int, p_value: float, alpha: float, power: float = 0.8) -> 
     Its score z grows with √n while the shares stay as they are: n ((z(1−α) + z(power)) / z(p))². `p_value` in
     (0, 0.5): at 0.5 the damage is the margin itself, and no number of items helps.
     """
+    from scipy.stats import norm
+
     if not 0 < p_value < 0.5:
         raise ValueError(f"no number of items clears a guard with the p-value {p_value}")
     return ceil(n * float((norm.isf(alpha) + norm.ppf(power)) / norm.ppf(p_value)) ** 2)

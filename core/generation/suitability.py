@@ -12,8 +12,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
-from scipy.sparse import csr_matrix
-from scipy.stats import binom
 
 from ..errors import ConfigError
 from ..evaluation.gate import GateSettings
@@ -189,6 +187,8 @@ def _told_apart(seeds: Sequence[tuple[str, str]], figures: dict[str, float]) -> 
     Chance is the share of pairs with one label, Σ n(n − 1) / N(N − 1). Seeds that share no word with any other say
     nothing and are left out; below ten that do say something there is no answer.
     """
+    from scipy.stats import binom
+
     rows, nearest, similarity = _neighbours([text for text, _ in seeds])
     labels = [label for _, label in seeds]
     answers: list[Answer] = []
@@ -213,6 +213,8 @@ def _told_apart(seeds: Sequence[tuple[str, str]], figures: dict[str, float]) -> 
 
 def _neighbours(texts: Sequence[str]) -> tuple[list[int], list[int], list[float]]:
     """Texts that share a word with another, their nearest other one by tf-idf cosine, and that cosine."""
+    from scipy.sparse import csr_matrix
+
     said = [Counter(words(text)) for text in texts]
     spread = Counter(word for counts in said for word in counts)
     column = {word: index for index, word in enumerate(spread)}

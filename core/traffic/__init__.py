@@ -10,7 +10,9 @@ redaction.py     secrets and personal data go before anything is stored; users a
 spool.py         where exchanges wait while the database is away
 recorder.py      what the gateway calls: it never waits for a disk
 retention.py     what goes, by age and by size
+counting.py      what figures are made of, added up by the database
 figures.py       satisfaction, corrections and recall, by version and day
+gauges.py        the same figures on the gateway's page for Prometheus
 export.py        rows for other tools
 said.py          what a stored exchange asked, and what was said of it, in the loop's terms
 intents.py       what each question wanted

@@ -187,36 +187,6 @@ class Archive:
         told: dict[str, float] = {"corrections": self.waiting(loop)}
         return told if last is None else told | {"minutes": max(0.0, (now - last) / 60)}
 
-    def measured(self, loop: str, since: float) -> Iterator[Sequence[Any]]:
-        """Of each exchange but shadows: id, at, version, status, latency; a light read, in order of time."""
-        columns = (exchanges.c.id, exchanges.c.at, exchanges.c.version, exchanges.c.status, exchanges.c.latency)
-        where = (exchanges.c.loop == loop) & (exchanges.c.at >= since) & (exchanges.c.role != "shadow")
-        with self.database.reading() as connection:
-            asked = sa.select(*columns).where(where).order_by(exchanges.c.at, exchanges.c.id)
-            yield from connection.execution_options(yield_per=2000).execute(asked)
-
-    def said_since(self, loop: str, since: float) -> Iterator[tuple[str, float, Feedback]]:
-        """Version and time of an exchange, and what was said of it, the oldest word first."""
-        joined = feedback.join(exchanges, exchanges.c.id == feedback.c.exchange)
-        asked = (
-            sa.select(exchanges.c.version, exchanges.c.at.label("asked"), feedback)
-            .select_from(joined)
-            .where(exchanges.c.loop == loop, exchanges.c.at >= since, exchanges.c.role != "shadow", OWN)
-            .order_by(feedback.c.at, feedback.c.id)
-        )
-        with self.database.reading() as connection:
-            for row in connection.execution_options(yield_per=2000).execute(asked).mappings():
-                yield row["version"], row["asked"], feedback_of(row)
-
-    def intents_since(self, loop: str, since: float) -> Iterator[tuple[str, Intent]]:
-        """Version that answered, and what the question wanted."""
-        joined = intents.join(exchanges, exchanges.c.id == intents.c.exchange)
-        asked = sa.select(exchanges.c.version, intents).select_from(joined)
-        where = (exchanges.c.loop == loop) & (exchanges.c.at >= since)
-        with self.database.reading() as connection:
-            for row in connection.execution_options(yield_per=2000).execute(asked.where(where)).mappings():
-                yield row["version"], Intent(**{name: row[name] for name in Intent._fields})
-
     # helpers
 
     def _joined(self, asked: sa.Select[Any]) -> Iterator[Voiced]:

@@ -15,7 +15,8 @@ from pydantic import Field
 
 from ..serving.exchange import Feedback
 from ..settings import Setting
-from .archive import Archive, Intent
+from .archive import Archive
+from .counting import Counting, Wanted
 from .retention import DAY
 
 BY_USERS = ("correction", "thumb")
@@ -38,7 +39,7 @@ class Figures(Setting):
     day: str = Field(description="UTC, such as 2026-11-26; empty: all days")
     exchanges: int
     errors: int
-    latency_p50: float | None = Field(description="seconds, of answers")
+    latency_p50: float | None = Field(description="seconds, of answers; None where it was not asked for")
     latency_p95: float | None
     rated: int = Field(description="exchanges with a thumb or a rating")
     content: int = Field(description="those of them with a thumb up, or a rating of 4 or 5")
@@ -83,13 +84,13 @@ class _Sum:
         if said.correction is not None:
             self.corrected.add(said.exchange)
 
-    def learn(self, intent: Intent, sure: float) -> None:
-        if intent.how in BY_USERS:
-            self.asked[intent.label] += 1
-            self.right[intent.label] += intent.label == intent.served
-        elif intent.how != "cluster" and intent.confidence >= sure:
-            self.sure += 1
-            self.agreed += intent.label == intent.served
+    def learn(self, wanted: Wanted) -> None:
+        if wanted.how in BY_USERS:
+            self.asked[wanted.label] += wanted.asked
+            self.right[wanted.label] += wanted.right
+        else:
+            self.sure += wanted.sure
+            self.agreed += wanted.agreed
 
     def figures(self, version: str, day: str) -> Figures:
         from ..evaluation.statistics import wilson_interval
@@ -120,26 +121,28 @@ class _Sum:
         )
 
 
-def figures(archive: Archive, loop: str, since: float = 0.0, sure: float = 0.9, *, days: bool = True) -> list[Figures]:
+def figures(
+    archive: Archive, loop: str, since: float = 0.0, sure: float = 0.9, *, days: bool = True, latencies: bool = True
+) -> list[Figures]:
     """A row for each version and day of a loop since then, or for each version with `days` false; days in order.
 
     The day is that of the exchange, not of what was said of it later. `sure` is `collect.sure` of the loop's traffic.
+    Without `latencies` the database sends a few rows instead of one for each exchange.
     """
-    sums: dict[tuple[str, str], _Sum] = defaultdict(_Sum)
-    for _, at, version, status, latency in archive.measured(loop, since):
-        one = sums[version, day_of(at) if days else ""]
-        one.exchanges += 1
-        if status >= 400:
-            one.errors += 1
-        else:
-            one.latencies.append(latency)
-    for version, at, said in archive.said_since(loop, since):
-        if (one_of := sums.get((version, day_of(at) if days else ""))) is not None:
+    counting = Counting(archive, loop, since, days=days)
+    sums = {(one.version, one.day): _Sum(one.exchanges, one.errors) for one in counting.counts()}
+    # what came in after they were counted is of the next time
+    for version, day, latency in counting.latencies() if latencies else ():
+        if (one_of := sums.get((version, day))) is not None:
+            one_of.latencies.append(latency)
+    for version, day, said in counting.said():
+        if (one_of := sums.get((version, day))) is not None:
             one_of.hear(said)
-    for version, intent in archive.intents_since(loop, since):
-        if (one_of := sums.get((version, day_of(intent.at) if days else ""))) is not None:
-            one_of.learn(intent, sure)
-    return [one.figures(*key) for key, one in sorted(sums.items(), key=lambda pair: (pair[0][1], _order(pair[0][0])))]
+    for wanted in counting.wanted(sure):
+        if (one_of := sums.get((wanted.version, wanted.day))) is not None:
+            one_of.learn(wanted)
+    order = sorted(sums, key=lambda key: (key[1] or 0, _order(key[0])))
+    return [sums[key].figures(key[0], "" if key[1] is None else day_of(key[1] * DAY)) for key in order]
 
 
 def curves(rows: Iterable[Figures]) -> dict[str, dict[int, float]]:

@@ -15,6 +15,7 @@ from typing import TextIO
 
 from ..errors import WheelworkError
 from .job import Job, Said
+from .sparing import spare
 
 
 def main(path: str) -> int:
@@ -28,6 +29,7 @@ def main(path: str) -> int:
     logging.getLogger("wheelwork").addHandler(_Telling(out))
     logging.getLogger("wheelwork").propagate = False
 
+    spare(job)
     import_module(f"{__package__}.trainer")  # torch and transformers load for seconds
     _say(out, Said(kind="loaded"))
     try:

@@ -35,7 +35,7 @@ def refuse_engine(training: Training, engine: str, where: str) -> None:
 
 def refuse_base(training: Training, base: ModelFiles) -> None:
     """Raise ModelError for a base that cannot be trained as `training` says, by what the headers of its files tell."""
-    if training.quantize == "nf4" and (method := _quantised(base.folder)):
+    if training.quantize == "nf4" and (method := quantised(base.folder)):
         raise ModelError(
             f"{base.name}: this base is quantised already ({method}), and NF4 would round it a second time; leave "
             "`train.quantize` out, or give the model that it was made from"
@@ -64,7 +64,7 @@ def refuse_rank(training: Training, name: str, layers: dict[str, tuple[int, ...]
         )
 
 
-def _quantised(folder: Path) -> str | None:
+def quantised(folder: Path) -> str | None:
     """How the files of a model are quantised, None if they are not."""
     try:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))

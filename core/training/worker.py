@@ -10,6 +10,7 @@ import psutil
 
 from ..errors import WheelworkError
 from .job import Job, Said
+from .sparing import spare
 
 LOOK = 1.0  # seconds between two looks at whether anybody waits for us
 
@@ -18,6 +19,7 @@ def main(path: str) -> int:
     """Train as the job in the file `path` says; returns the exit code."""
     job = Job.read(path)
     threading.Thread(target=_end_with, args=([job.parent, os.getppid()],), daemon=True).start()
+    spare(job)
     first = os.environ.get("RANK", "0") == "0"
     try:
         trained = job.train(lambda step: _say(Said(kind="step", step=step)))  # the first process alone hears of steps

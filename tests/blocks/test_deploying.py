@@ -40,18 +40,11 @@ def test_triggers_wait_for_events_that_are_emitted() -> None:
     assert waited == {f"wheelwork.{happened}" for happened in get_args(Happened)}
 
 
-@pytest.fixture
-def api(prefect: None) -> str:
-    from prefect.settings import PREFECT_API_URL
-
-    return str(PREFECT_API_URL.value())
-
-
-def test_the_packaged_yaml_deploys_with_schedules_and_triggers(api: str, tmp_path: Path) -> None:
+def test_the_packaged_yaml_deploys_with_schedules_and_triggers(server: str, tmp_path: Path) -> None:
     from prefect.client.orchestration import get_client
     from wheelwork.blocks.deploying import deploy
 
-    names = deploy(tmp_path, "/loops/tiny", {**os.environ, "PREFECT_API_URL": api})
+    names = deploy(tmp_path, "/loops/tiny", {**os.environ, "PREFECT_API_URL": server})
     assert names == [called(one) for one in DEFINED]
     with get_client(sync_client=True) as client:
         found = {name: client.read_deployment_by_name(name) for name in names}
@@ -71,25 +64,25 @@ def test_the_packaged_yaml_deploys_with_schedules_and_triggers(api: str, tmp_pat
 
 class TestStarting:
     @pytest.fixture
-    def deployment(self, api: str) -> Iterator[str]:
+    def deployment(self, server: str) -> Iterator[str]:
         from wheelwork.flows.rollback import rollback
 
         rollback.to_deployment("rollback").apply()
         yield "rollback/rollback"
 
-    def test_a_key_starts_one_run_whose_page_is_told(self, api: str, deployment: str, tmp_path: Path) -> None:
+    def test_a_key_starts_one_run_whose_page_is_told(self, server: str, deployment: str, tmp_path: Path) -> None:
         from prefect.client.orchestration import get_client
         from wheelwork.blocks.hooks import Starter
 
         start, told = Starter(tmp_path), {"loop": "tiny", "reason": "rude answers"}
         links = [asyncio.run(start(deployment, told, key)) for key in ("key-1", "key-1", "key-2")]
         assert links[0] == links[1] != links[2]
-        assert links[0].startswith(f"{api.removesuffix('/api')}/runs/flow-run/")
+        assert links[0].startswith(f"{server.removesuffix('/api')}/runs/flow-run/")
         with get_client(sync_client=True) as client:
             run = client.read_flow_run(links[0].rpartition("/")[2])
         assert run.parameters == told and "webhook" in run.tags and run.idempotency_key == "key-1"
 
-    def test_what_cannot_be_started_is_said(self, api: str, deployment: str, tmp_path: Path) -> None:
+    def test_what_cannot_be_started_is_said(self, server: str, deployment: str, tmp_path: Path) -> None:
         from wheelwork.blocks.hooks import Starter
 
         with pytest.raises(ConfigError, match="no deployment `improve/never`"):
@@ -97,7 +90,7 @@ class TestStarting:
         with pytest.raises(DependencyError, match="did not start"):
             asyncio.run(Starter(tmp_path)(deployment, {"loop": ["no", "text"]}, "key-3"))
 
-    def test_a_prefect_that_is_not_there_is_said_and_none_is_started(self, api: str, tmp_path: Path) -> None:
+    def test_a_prefect_that_is_not_there_is_said_and_none_is_started(self, server: str, tmp_path: Path) -> None:
         from prefect.settings import PREFECT_API_URL, temporary_settings
         from wheelwork.blocks.hooks import Starter
 

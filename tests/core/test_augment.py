@@ -2,9 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from wheelwork.core.chat.cache import CachedChat, ReplyCache
@@ -27,42 +25,8 @@ from wheelwork.core.generation.augment.settings import (
 from wheelwork.core.generation.augment.synonyms import Synonyms
 from wheelwork.core.samples import Message, Sample
 from wheelwork.core.settings import parse
+from wheelwork.tests.core.augmenting import children, coding, message, texts
 from wheelwork.tests.fakes import FakeEncoder, ScriptedChat
-
-SOLUTION = """def add(first, second):
-    if first:
-        total = first + second
-    else:
-        total = second
-    return total"""
-TEST = "assert add(1, 2) == 3"
-
-
-def message(text: str, label: str | None = "billing", answer: str = "", **rest: Any) -> Sample:
-    turns = (
-        Message(role="system", content="Read the message."),
-        Message(role="user", content=text),
-        Message(role="assistant", content=answer or label or "yes"),
-    )
-    rest = {"task": "classify", "origin": "seed", "source": "seeds.jsonl:3"} | rest
-    return Sample.make(turns, label=label, **rest)
-
-
-def coding(solution: str = SOLUTION, test: str = TEST) -> Sample:
-    return message("Add two numbers.", None, solution, task="code", controls={"test": test})
-
-
-def children(samples: Iterable[Sample], chat: Any = None, *operations: Any, **more: Any) -> list[Sample]:
-    async def collect() -> list[Sample]:
-        augmentation = Augmentation(operations=operations)
-        return [child async for child in augment(samples, augmentation, chat, FakeEncoder(), **more)]
-
-    return asyncio.run(collect())
-
-
-def texts(samples: Iterable[Sample]) -> list[tuple[str, str | None]]:
-    return [(sample.prompt, sample.reject_reason) for sample in samples]
-
 
 # what is asked for
 
@@ -300,68 +264,3 @@ def test_words_of_an_answer_stay_in_its_question() -> None:
     parent = message("who pays the bill", None, "the tenant pays the bill", task="qa")
     source = Synonyms({"pays": ["settles"], "bill": ["invoice"]})
     assert texts(children([parent], None, Words(share=1.0), fill_mask=source)) == [("who pays the bill", "unchanged")]
-
-
-# code
-
-
-def test_code_is_renamed_and_rewritten_and_passes_its_test() -> None:
-    parent = coding()
-    renamed, rewritten = children([parent], None, RenameVariables(), Rewrite())
-    assert [renamed.reject_reason, rewritten.reject_reason] == [None, None]
-    assert renamed.completion != parent.completion != rewritten.completion
-    assert renamed.prompt == parent.prompt
-    assert renamed.controls == {"test": TEST, "operation": "rename_variables"}
-    assert renamed.scores.keys() == {"parent_similarity"}
-
-
-def test_a_fence_around_code_stays() -> None:
-    fenced = coding(f"Here:\n```python\n{SOLUTION}\n```\nDone.")
-    (child,) = children([fenced], None, Rewrite())
-    assert child.reject_reason is None
-    assert child.completion.startswith("Here:\n```python\ndef add(first, second):\n")
-    assert child.completion.endswith("\n```\nDone.")
-
-
-def test_code_of_a_teacher_must_parse_and_pass_the_test() -> None:
-    replies = [
-        "```python\ndef add(a, b):\n    return b + a\n```",
-        "def add(a, b):\n    return a - b",
-        "def add(a, b:",
-        SOLUTION,
-        "def add(a, b):\n    return b + a",
-        "",
-    ]
-    asked: list[tuple[str, str]] = []
-
-    def check(solution: str, test: str) -> str | None:
-        asked.append((solution, test))
-        return "test_failed" if "-" in solution else None
-
-    found = children([coding()], ScriptedChat(replies), RewriteCode(times=6), check=check)
-    assert [child.reject_reason for child in found] == [
-        None,
-        "test_failed",
-        "does_not_parse",
-        "unchanged",
-        "duplicate",
-        "empty",
-    ]
-    assert found[0].completion == "def add(a, b):\n    return b + a"
-    assert {test for _, test in asked} == {TEST}
-    assert len(asked) == 3
-
-
-def test_the_real_test_runs() -> None:
-    wrong = ScriptedChat(["def add(a, b):\n    return a - b"])
-    assert [child.reject_reason for child in children([coding()], wrong, RewriteCode())] == ["test_failed"]
-
-
-def test_code_without_a_test_cannot_be_checked() -> None:
-    assert [child.reject_reason for child in children([coding(test=" ")], None, Rewrite())] == ["no_test"]
-
-
-def test_code_with_nothing_to_change_is_unchanged() -> None:
-    plain = coding("def add(_a, _b):\n    return _a + _b")
-    found = children([plain], None, Rewrite(), RenameVariables())
-    assert [child.reject_reason for child in found] == ["unchanged", "unchanged"]

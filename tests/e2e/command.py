@@ -46,9 +46,12 @@ class Command:
     """`python -m wheelwork` with a state folder of its own; no network is needed, and none is used.
 
     `databases` are put there first: with them a first round does not have to make them, which takes a long time.
+    `server` is the address of a Prefect that runs already; without one each round starts its own, and ends it.
     """
 
-    def __init__(self, home: Path, models: Path | None = None, databases: Path | None = None) -> None:
+    def __init__(
+        self, home: Path, models: Path | None = None, databases: Path | None = None, server: str | None = None
+    ) -> None:
         self.home = home
         if databases is not None:
             shutil.copytree(databases, home, dirs_exist_ok=True)
@@ -64,6 +67,8 @@ class Command:
         }
         if models is not None:
             self.environment["WHEELWORK_MODELS"] = str(models)
+        if server is not None:
+            self.environment["PREFECT_API_URL"] = server
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """The command under way, in a process group of its own."""
@@ -113,10 +118,13 @@ class Command:
 def until(true: Callable[[], bool], process: "subprocess.Popen[str]", what: str, patience: float = SLOWEST) -> None:
     """Look every few milliseconds whether it is time; fails when the command ends before."""
     deadline = time.monotonic() + patience
-    while not true():
+    while True:
+        began = time.monotonic()
+        if true():
+            return
         assert process.poll() is None, f"the command ended before {what}: {process.stderr and process.stderr.read()}"
         assert time.monotonic() < deadline, f"{what}: not in {patience:.0f} s"
-        time.sleep(0.005)
+        time.sleep(max(0.005, 4 * (time.monotonic() - began)))  # a look that is dear takes no time from the command
 
 
 def free_port() -> int:

@@ -27,10 +27,10 @@ class Rounds:
 
 
 @pytest.fixture(scope="module")
-def rounds(tmp_path_factory: pytest.TempPathFactory, databases: Path) -> Rounds:
+def rounds(tmp_path_factory: pytest.TempPathFactory, migrated: Path, server: str) -> Rounds:
     folder = tmp_path_factory.mktemp("control")
     loop = tiny_loop(folder / "loop", train=STEERED)
-    command = Command(folder / "home", folder / "models", databases)
+    command = Command(folder / "home", folder / "models", migrated.parent, server)
 
     def improve(seed: str) -> tuple[Ran, dict[str, Any]]:
         report = folder / f"{seed}.json"

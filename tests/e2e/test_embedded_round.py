@@ -23,7 +23,7 @@ def loop(tmp_path: Path) -> Path:
     for name, most in (("seeds.jsonl", 8), ("holdout.jsonl", HELD_OUT)):
         rows = [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
         write_rows(folder / name, [row for label in labels for row in [r for r in rows if r["label"] == label][:most]])
-    for name, most in (("retention.jsonl", 20), ("rehearsal.jsonl", 8)):
+    for name, most in (("retention.jsonl", 20), ("rehearsal.jsonl", 4)):
         lines = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
         (folder / name).write_text("".join(lines[:most]), encoding="utf-8")
     settings = yaml.safe_load((folder / "loop.yaml").read_text(encoding="utf-8"))

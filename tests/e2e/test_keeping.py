@@ -17,10 +17,10 @@ TRAIN: dict[str, Any] = {
 
 
 def test_the_first_round_says_that_there_is_no_champion_the_second_keeps_to_it_and_a_misfit_is_refused(
-    tmp_path: Path, databases: Path
+    tmp_path: Path, migrated: Path, server: str
 ) -> None:
     loop, report = tiny_loop(tmp_path / "loop", train=TRAIN), tmp_path / "r.json"
-    command = Command(tmp_path / "home", tmp_path / "models", databases)
+    command = Command(tmp_path / "home", tmp_path / "models", migrated.parent, server)
     try:
         notes = []
         for seed in ("0", "1"):

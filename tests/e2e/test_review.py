@@ -20,9 +20,9 @@ TRAIN = {"rank": 4, "epochs": 1, "batch_size": 8, "learning_rate": 0.01}
 class Desk:
     """A loop whose rounds wait, and its state."""
 
-    def __init__(self, folder: Path, databases: Path) -> None:
+    def __init__(self, folder: Path, databases: Path, server: str | None = None) -> None:
         self.loop = tiny_loop(folder / "loop", generate=GENERATE, train=TRAIN, review={"mode": "required", "rows": 6})
-        self.command = Command(folder / "home", folder / "models", databases)
+        self.command = Command(folder / "home", folder / "models", databases, server)
         self.report = folder / "report.json"
 
     def start(self) -> Any:
@@ -57,7 +57,16 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, databases: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path, migrated: Path, server: str) -> Iterator[Desk]:
+    """Where Prefect runs already."""
+    made = Desk(tmp_path, migrated.parent, server)
+    yield made
+    made.command.end_all()
+
+
+@pytest.fixture
+def lone_desk(tmp_path: Path, databases: Path) -> Iterator[Desk]:
+    """Where each round starts a Prefect of its own, which has no page."""
     made = Desk(tmp_path, databases)
     yield made
     made.command.end_all()
@@ -102,11 +111,13 @@ def test_a_round_waits_is_killed_waits_on_and_is_not_asked_again(desk: Desk) -> 
     assert "no row was decided on" not in desk.imported(other).out  # the pool's business by now
 
 
-def test_nobody_there_ends_the_wait_and_an_offered_sheet_does_not_wait(desk: Desk) -> None:
+def test_nobody_there_ends_the_wait_and_an_offered_sheet_does_not_wait(lone_desk: Desk, server: str) -> None:
+    desk = lone_desk
     write_config(desk.loop, generate=GENERATE, train=TRAIN, review={"mode": "required", "rows": 6, "wait": "1s"})
     ran = desk.command.finish(desk.start())
     assert ran.code == 2 and "nobody decided on 6 of the rows" in ran.sentence and "Traceback" not in ran.err
     assert "Nobody sits at this terminal, and no page is served: without a sheet it ends in 1s." in ran.sentence
+    desk.command.environment["PREFECT_API_URL"] = server  # no page is looked for any more
     write_config(desk.loop, generate=GENERATE, train=TRAIN, review={"mode": "offered", "rows": 6})
     report = desk.ended(desk.start())
     assert report["review"]["ended"] == "offered" and report["review"]["decided"] == 0

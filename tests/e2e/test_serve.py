@@ -34,6 +34,7 @@ class Serving:
     port: int
 
     def __post_init__(self) -> None:
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=60)
         self.start()
 
     def start(self) -> None:
@@ -47,10 +48,10 @@ class Serving:
             return False
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=30)
+        return self.http.get(path)
 
     def post(self, path: str, **body: Any) -> httpx.Response:
-        return httpx.post(f"http://127.0.0.1:{self.port}{path}", json=body, timeout=60)
+        return self.http.post(path, json=body)
 
     def ask(self, model: str = "tiny", **body: Any) -> dict[str, Any]:
         answer = self.post("/v1/chat/completions", model=model, messages=QUESTION, max_tokens=8, **body)
@@ -63,9 +64,9 @@ class Serving:
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory, databases: Path) -> Iterator[Serving]:
+def serving(tmp_path_factory: pytest.TempPathFactory, migrated: Path, server: str) -> Iterator[Serving]:
     folder = tmp_path_factory.mktemp("serve")
-    command = Command(folder / "home", folder / "models", databases)
+    command = Command(folder / "home", folder / "models", migrated.parent, server)
     loop = tiny_loop(folder / "loop", serve={"canary": "off", "hosting": {"linger": 0.1}})
     try:
         yield Serving(command, loop, command.run("improve", str(loop)), free_port())
@@ -91,6 +92,8 @@ def test_what_users_say_is_kept_and_survives_a_kill(serving: Serving) -> None:
     began = time.monotonic()
     serving.start()
     assert time.monotonic() - began < 60
+    until(lambda: "wheelwork_correction_ratio{" in serving.get("/metrics").text, serving.process, "what was said")
+    assert 'wheelwork_answers_rated{loop="tiny",version="1"} 1.0' in serving.get("/metrics").text
     stats = serving.command.run("traffic", "stats", str(serving.loop), "--json")
     assert [row["corrections"] for row in json.loads(stats.out) if row["version"] == "1"] == [1]
 

@@ -7,10 +7,8 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,8 @@ from mlflow import MlflowClient
 from wheelwork.core.artifacts import ArtifactStore
 from wheelwork.core.digests import digest_file
 from wheelwork.core.pool.store import Pool
-from wheelwork.core.samples import read_parquet
-from wheelwork.tests.e2e.command import Command, Ran, tiny_loop, until
+from wheelwork.tests.e2e.command import Ran, tiny_loop, until
+from wheelwork.tests.e2e.rounds import Disturbed, Home, Report, Undisturbed
 
 STEPS = ["generate", "filter", "check", "rehearse", "embed", "leaks", "train", "benchmark", "attribute"]
 SAMPLES, REHEARSED = 90, 6
@@ -28,59 +26,6 @@ CONTRACT = {
     "loop", "round", "seed", "verdict", "reasons", "funnel", "train", "suites", "timings", "cache", "adapter", "mlflow",
 }  # fmt: skip
 SUITE = {"role", "n", "base", "champion", "candidate", "delta", "ci", "p_value", "min_detectable"}
-
-Report = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Home:
-    """One state folder, and every reply that was ever made in it, repeats counted."""
-
-    command: Command
-    loop: Path
-
-    @classmethod
-    def made(cls, folder: Path, loop: Path, models: Path, databases: Path) -> "Home":
-        home = cls(Command(folder, models, databases), loop)
-        home.replies.parent.mkdir(parents=True)
-        with closing(sqlite3.connect(home.replies)) as database:
-            # a reply that replaces an equal one leaves no trace in the cache; here it leaves one
-            database.executescript(
-                "CREATE TABLE replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL);"
-                "CREATE TABLE made (key TEXT NOT NULL);"
-                "CREATE TRIGGER count AFTER INSERT ON replies BEGIN INSERT INTO made VALUES (new.key); END;"
-            )
-        return home
-
-    @property
-    def replies(self) -> Path:
-        return self.command.home / "cache" / "replies.db"
-
-    def made_so_far(self) -> list[str]:
-        """Keys of the replies that models made, in order."""
-        with closing(sqlite3.connect(self.replies, timeout=30)) as database:
-            return [key for (key,) in database.execute("SELECT key FROM made ORDER BY rowid")]
-
-    def start(self, *options: str) -> "subprocess.Popen[str]":
-        return self.command.start("improve", str(self.loop), "--report", str(self.command.home / "r.json"), *options)
-
-    def round(self, *options: str) -> tuple[Ran, Report]:
-        ran = self.command.finish(self.start(*options))
-        assert ran.code == 0, ran.err
-        return ran, json.loads((self.command.home / "r.json").read_text(encoding="utf-8"))
-
-    def sample_files(self) -> set[str]:
-        """Digests of every file of samples that was written: candidates, kept, dropped, rehearsed."""
-        return {digest_file(path) for path in (self.command.home / "artifacts" / "samples").rglob("*.parquet")}
-
-    def texts(self, seed: int) -> set[str]:
-        """The texts that the teacher wrote in the rounds with `seed`."""
-        return {
-            sample.prompt
-            for path in (self.command.home / "artifacts" / "samples").rglob("*.parquet")
-            for sample in read_parquet(path)
-            if sample.round and sample.round.startswith(f"{seed:04d}-")
-        }
 
 
 @pytest.fixture(scope="module")
@@ -90,27 +35,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Undisturbed:
-    """A round, the same command again, and a round with another seed; with what was made after each."""
-
-    home: Home
-    first: tuple[Ran, Report]
-    again: tuple[Ran, Report]
-    other: tuple[Ran, Report]
-    made: tuple[int, int, int]
-    samples: tuple[set[str], set[str]]
-    client: MlflowClient
-
-
 @pytest.fixture(scope="module")
-def undisturbed(place: Path, databases: Path) -> Iterator[Undisturbed]:
+def undisturbed(place: Path, databases: Path, server: str) -> Iterator[Undisturbed]:
     home = Home.made(place / "home", place / "loop", place / "models", databases)
     rounds, made, samples = [], [], []
     for seed in ("0", "0", "1"):
         rounds.append(home.round("--seed", seed))
         made.append(len(home.made_so_far()))
         samples.append(home.sample_files())
+        home.command.environment["PREFECT_API_URL"] = server  # only the first has a Prefect of its own, as users do
     client = MlflowClient(tracking_uri=f"sqlite:///{home.command.home / 'mlflow.db'}")
     yield Undisturbed(home, *rounds, (made[0], made[1], made[2]), (samples[0], samples[1]), client)
     home.command.end_all()
@@ -357,19 +290,8 @@ def test_prefect_shows_the_round(undisturbed: Undisturbed) -> None:
 # what a kill costs
 
 
-@dataclass(frozen=True)
-class Disturbed:
-    """A round that was stopped with Ctrl-C and killed twice before it could end."""
-
-    home: Home
-    stopped: Ran
-    survivors: list[str]
-    made: list[int]
-    report: Report
-
-
 @pytest.fixture(scope="module")
-def disturbed(place: Path, databases: Path, undisturbed: Undisturbed) -> Iterator[Disturbed]:
+def disturbed(place: Path, databases: Path, server: str, undisturbed: Undisturbed) -> Iterator[Disturbed]:
     home = Home.made(place / "disturbed", place / "loop", place / "models", databases)
     made: list[int] = []
 
@@ -388,6 +310,7 @@ def disturbed(place: Path, databases: Path, undisturbed: Undisturbed) -> Iterato
     survivors = [" ".join(process.cmdline()) for process in home.command.running()]
     broken(signal.SIGKILL, after=made[-1] + 20)
     broken(signal.SIGKILL, after=SAMPLES + REHEARSED + 30)
+    home.command.environment["PREFECT_API_URL"] = server
     _, report = home.round("--seed", "0")
     yield Disturbed(home, stopped, survivors, made, report)
     home.command.end_all()

@@ -2,13 +2,14 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from prometheus_client.registry import Collector
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -39,13 +40,17 @@ def application(
     *,
     hashed: Callable[[str], str] | None = None,
     clock: Callable[[], float] = time.time,
+    shown: Sequence[Collector] = (),
 ) -> FastAPI:
     """The gateway over its parts.
 
     `hashed` hashes users and conversations; without it they are others at each start. `clock` tells
-    seconds since 1970. No documentation page is served: it would load scripts from elsewhere.
+    seconds since 1970. `shown` is what `/metrics` shows beside the gateway's own figures; it must not wait.
+    No documentation page is served: it would load scripts from elsewhere.
     """
     figures = Figures()
+    for collector in shown:
+        figures.registry.register(collector)
     answering = Answering(hosting, traffic, settings, figures, hashed or hasher(secrets.token_bytes(32)), clock)
 
     @asynccontextmanager

@@ -20,11 +20,12 @@ from wheelwork.core.errors import ConfigError
 from wheelwork.core.traffic import migrations
 from wheelwork.core.traffic.archive import Archive, Intent, Mark
 from wheelwork.core.traffic.database import URL, address, upgrade
+from wheelwork.core.traffic.figures import figures
 from wheelwork.core.traffic.recorder import Recorder
 from wheelwork.core.traffic.retention import forget_user, prune
 from wheelwork.core.traffic.settings import TrafficSettings
 from wheelwork.core.traffic.tables import HEAD, meta
-from wheelwork.tests.core.traffic.rows import NOW, an_archive, asked, said
+from wheelwork.tests.core.traffic.rows import DAY, NOW, an_archive, asked, said
 
 
 def revisions() -> list[str]:
@@ -201,6 +202,32 @@ def test_on_postgres_everything_is_as_on_sqlite(on_postgres: Archive, tmp_path: 
     archive.add([asked(number) for number in range(2, 50)])
     assert prune(archive, "tiny", TrafficSettings(rows=10), NOW) == 39
     assert forget_user(archive, "tiny", "ann") == [one.id] and archive.intents("tiny", 5) == []
+
+
+def test_figures_of_postgres_are_those_of_sqlite(
+    on_postgres: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(URL)
+    rows = [
+        # the last second of a day, its first and its noon, where a cast would round
+        asked(100 + n, loop="counted", at=DAY * (20_000 + n // 3) + (-1, 0, DAY / 2)[n % 3], latency=n / 10,
+              status=503 if n == 4 else 200)
+        for n in range(9)
+    ]  # fmt: skip
+    told = [said(100, thumb="up"), said(101, rating=2), said(102, correction="wifi")]
+    found = []
+    for archive in (on_postgres, Archive.of(tmp_path / "sqlite")):
+        archive.add(rows, told)
+        archive.label(
+            [Intent(one.id, "counted", one.at, "wifi", how, 0.95, "line")
+             for one, how in zip(rows, ("thumb", "correction", "encoder", "agreement"), strict=False)]
+        )  # fmt: skip
+        found.append([figures(archive, "counted", days=days) for days in (True, False)])
+    assert found[0] == found[1]
+    assert [(row.day, row.exchanges, row.errors) for row in found[0][0]] == [
+        ("2024-10-03", 1, 0), ("2024-10-04", 3, 0), ("2024-10-05", 3, 1), ("2024-10-06", 2, 0),
+    ]  # fmt: skip
+    assert found[0][1][0].exchanges == 9 and found[0][1][0].rated == 2
 
 
 def test_a_postgres_that_is_away_fills_the_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

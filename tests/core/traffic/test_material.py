@@ -1,4 +1,4 @@
-"""What traffic says: figures, intents, which corrections are taken, what was disliked, what is preferred."""
+"""What a loop learns of traffic: intents, which corrections are taken, what was disliked, what is preferred."""
 
 from pathlib import Path
 from typing import Any
@@ -35,54 +35,13 @@ from wheelwork.core.traffic.corrections import (
     sifting,
 )
 from wheelwork.core.traffic.disliked import TRAFFIC, answered_for, attribution_of, joined, last_of_a_round, rated
-from wheelwork.core.traffic.figures import curves, figures, step_of
 from wheelwork.core.traffic.intents import Asked, by_cluster, by_encoder, by_users
 from wheelwork.core.traffic.preferences import SCHEMA, merged, pairs_in
 from wheelwork.core.traffic.said import opinion, question_of, text_of
 from wheelwork.tests.core.ledger.rows import an_entry
 from wheelwork.tests.core.pool.rows import LABELS, a_pool, conclude, sample
-from wheelwork.tests.core.traffic.rows import DAY, NOW, asked, said, stored
+from wheelwork.tests.core.traffic.rows import NOW, asked, said
 from wheelwork.tests.e2e.command import tiny_loop
-
-# figures
-
-
-def test_a_day_of_a_version_adds_up(tmp_path: Path) -> None:
-    archive = stored(
-        tmp_path,
-        *(asked(number, latency=number / 10) for number in range(1, 9)),
-        asked(9, status=503, error="server_error", reply=""),
-        asked(10, role="shadow", version="8"),
-        said(1, thumb="up"),
-        said(2, rating=4),
-        said(3, rating=5),
-        said(3, thumb="down", at=NOW + 500),  # the last word
-        said(4, correction="wifi"),
-        said(9, thumb="down"),
-    )
-    told = {1: ("line", "thumb", 1.0), 4: ("wifi", "correction", 1.0), 5: ("wifi", "encoder", 0.95)}
-    told |= {6: ("line", "agreement", 0.99), 7: ("bill", "encoder", 0.3)}
-    archive.label([Intent(f"chatcmpl-{n}", "tiny", NOW + n, *what, "line") for n, what in told.items()])
-    (row,) = figures(archive, "tiny", days=False)
-    assert (row.version, row.exchanges, row.errors, row.rated, row.content) == ("7", 9, 1, 4, 2)
-    assert row.latency_p50 == pytest.approx(0.45) and row.satisfaction == 0.5 and row.rating == 4.5
-    assert row.low == pytest.approx(0.15, abs=0.001) and row.high == pytest.approx(0.85, abs=0.001)
-    assert (row.corrections, row.correction_rate, row.recall, row.agreement) == (1, 1 / 8, 0.5, 0.5)
-    assert [(one.label, one.asked, one.right) for one in row.labels] == [("line", 1, 1), ("wifi", 1, 0)]
-
-
-def test_days_are_rows_and_unknown_is_not_zero(tmp_path: Path) -> None:
-    archive = stored(
-        tmp_path, asked(1), asked(2, at=NOW + DAY, version="10"), asked(3, at=NOW + DAY, version="9"),
-        said(1, thumb="up", at=NOW + 3 * DAY),
-    )  # fmt: skip
-    rows = figures(archive, "tiny")
-    assert [(row.version, row.day) for row in rows] == [("7", "2027-01-15"), ("9", "2027-01-16"), ("10", "2027-01-16")]
-    assert rows[0].satisfaction == 1.0 and rows[1].satisfaction is None and rows[1].recall is None
-    series = curves(rows)
-    assert series["traffic.7.satisfaction"] == {step_of("2027-01-15"): 1.0}
-    assert "traffic.9.satisfaction" not in series and figures(archive, "other") == []
-
 
 # what an exchange says
 

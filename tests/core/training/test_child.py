@@ -22,6 +22,7 @@ from wheelwork.core.training.job import Job, Said
 from wheelwork.core.training.keeping.former import Former
 from wheelwork.core.training.keeping.settings import ChampionKl, Ewc
 from wheelwork.core.training.settings import Training
+from wheelwork.core.training.sparing import unneeded
 from wheelwork.core.training.trained import Trained
 from wheelwork.core.training.watched import CHILD, learn, train_in_child
 from wheelwork.tests.core.training.keeping.toys import champion
@@ -204,11 +205,15 @@ def until_step(process: "subprocess.Popen[str]", step: int) -> None:
 def test_it_trains_the_same_adapter_at_low_priority(tiny: ModelFiles, straight: str, tmp_path: Path) -> None:
     steps: list[Step] = []
     niceness: list[int] = []
+    files: set[str] = set()
 
     def heard(step: Step) -> None:
         steps.append(step)
         children = psutil.Process().children()  # another test may have left a server running
-        niceness.extend(child.nice() for child in children if any("training.child" in word for word in child.cmdline()))
+        for child in (one for one in children if any("training.child" in word for word in one.cmdline())):
+            niceness.append(child.nice())
+            if sys.platform == "linux":
+                files.update(mapped.path for mapped in child.memory_maps())
 
     before = psutil.Process().nice()
     trained = learn(samples(), tiny, TRAINING, seed=0, target=tmp_path / "adapter", checkpoints=tmp_path, on_step=heard)
@@ -218,6 +223,16 @@ def test_it_trains_the_same_adapter_at_low_priority(tiny: ModelFiles, straight: 
     assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
     assert niceness and all(nice == min(19, before + 10) for nice in niceness)
     assert psutil.Process().nice() == before
+    assert not [path for path in files if "bitsandbytes" in path or "pandas" in path]  # seconds that nobody waits for
+
+
+def test_a_base_in_four_bits_has_what_reads_it(tmp_path: Path) -> None:
+    plain = Job.read(str(job_in(tmp_path, ModelFiles("tiny", tmp_path, None, "d"))))
+    assert unneeded(plain) == ("datasets", "bitsandbytes")
+    four = plain.model_copy(update={"training": TRAINING.model_copy(update={"quantize": "nf4"})})
+    assert unneeded(four) == ("datasets",)
+    (tmp_path / "config.json").write_text('{"quantization_config": {"quant_method": "bitsandbytes"}}')
+    assert unneeded(plain) == ("datasets",)
 
 
 def test_it_has_the_champion_and_what_is_replayed_and_tells_what_it_measures(tiny: ModelFiles, tmp_path: Path) -> None:
