@@ -83,8 +83,9 @@ bench-registry: $(READY)  ## promotions killed anywhere and promotions that race
 
 bench-canary: $(READY)  ## canaries against chance, beside z-tests: harmful ones that are rolled back, harmless ones that are not
 	$(BIN)/python -m wheelwork.benchmarks.canary
-bench-serving: $(READY)  ## the gateway before a mock engine: what it adds, what it carries, memory, swaps, kills, webhooks
+bench-serving: $(READY)  ## the gateway before a mock engine: what it adds, what it carries, memory, swaps, kills, webhooks; swaps and kills with llama.cpp
 	$(BIN)/python -m wheelwork.benchmarks.serving
+	$(BIN)/python -m wheelwork.benchmarks.serving_engines
 
 clean:           ## what was made here: .venv, state, caches
 	rm -rf $(VENV) tests/clients/node_modules .wheelwork .types build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -20,7 +20,7 @@ from pathlib import Path
 from .results import Figure, publish
 from .serving_faults import hooked, killed, swapped
 from .serving_load import closed_loop, open_loop, percentile, question, zipf
-from .serving_processes import Place, cores, pinned, processor, resident
+from .serving_processes import CORES, Place, pinned, processor, resident
 
 RATE = 200  # requests a second of the latency cases
 CONNECTIONS = 32
@@ -35,7 +35,7 @@ def main() -> None:
         "--engine", type=int, help="port of a real engine's server to set beside, at one request at once"
     )
     chosen = options.parse_args()
-    pinned(cores()[-1])
+    pinned(CORES[-1])
     figures: list[Figure] = []
     for name in chosen.only:
         with tempfile.TemporaryDirectory(prefix="wheelwork-serving-") as folder, Place(Path(folder)) as place:

@@ -16,14 +16,15 @@ from safetensors.numpy import save_file
 LIFE = 3600  # seconds after which a mock that was forgotten ends
 
 
-def cores() -> list[int]:
-    """The cores that may be used; one number where it is not told."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+"""The cores that there were at the start: a process that was pinned sees one, and so does all that it starts."""
 
 
 def pinned(core: int, pid: int = 0) -> None:
+    """Keep a process, by default this one, to a core with all its threads."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(pid, {core})
+        for thread in psutil.Process(pid or None).threads():
+            os.sched_setaffinity(thread.id, {core})
 
 
 def resident(pid: int) -> int:
@@ -42,7 +43,6 @@ class Place:
 
     def __init__(self, home: Path, engine: int | None = None) -> None:
         self.home = home
-        self._all = cores()
         self._mock: subprocess.Popen[str] | None = None
         self._gateway: subprocess.Popen[str] | None = None
         self._engine = engine
@@ -54,7 +54,7 @@ class Place:
         self.champion("1")
         if self._engine is None:
             self._mock = _started("wheelwork.benchmarks.mock_teacher", "--life", str(LIFE))
-            pinned(self._all[-1], self._mock.pid)
+            pinned(CORES[-1], self._mock.pid)
             self._engine = _port(self._mock)
         return self
 
@@ -87,7 +87,7 @@ class Place:
         """Start a gateway; its port, when it is ready."""
         self._gateway = _started("wheelwork.benchmarks.serving_gateway", str(self.home), str(self.mock), *options)
         port = _port(self._gateway)
-        pinned(self._all[0], self._gateway.pid)
+        pinned(CORES[0], self._gateway.pid)
         return port
 
     def stop_gateway(self, sent: int = signal.SIGTERM) -> None:

@@ -4,16 +4,18 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 from urllib.parse import unquote
 
 from ..core.registry.fingerprint import recorded_in
 from ..core.registry.journal import Kind
 from ..core.registry.record import CHAMPION_TAG, journal_of
 from ..core.serving.hosting.parts import Release, Standing
-from .registry import ModelRegistry
-from .tracking import CHAMPION
 
+if TYPE_CHECKING:
+    from .registry import ModelRegistry
+
+CHAMPION = "champion"  # the alias
 OLDEST = 10.0  # seconds after which MLflow is asked in any case
 SETTLING = 0.1  # seconds within which a second write may leave a file's time as it is
 Files = tuple[tuple[int, int], ...]
@@ -30,7 +32,7 @@ class MlflowReleases:
     def __init__(self, loop: str, home: Path, clock: Callable[[], float] = time.time) -> None:
         self._loop = loop
         self._clock = clock
-        self._registry: ModelRegistry | None = None
+        self._registry: ModelRegistry | None = None  # imported when it is asked: MLflow takes seconds
         self._journal = journal_of(home, loop, clock).path
         self._files: Files | None = None
         self._asked = 0.0
@@ -60,13 +62,15 @@ class MlflowReleases:
         adapter = registry.adapter(version)
         return Release(version, adapter.folder, adapter.digest, recorded_in(found.tags))
 
-    def _open(self) -> ModelRegistry:
-        """Made at the first need: a gateway starts without MLflow too."""
+    def _open(self) -> "ModelRegistry":
+        """Made at the first need: a gateway starts without MLflow too, and serves while it is imported."""
         if self._registry is None:
+            from .registry import ModelRegistry
+
             self._registry = ModelRegistry(self._loop)
         return self._registry
 
-    def _kind(self, registry: ModelRegistry, version: str | None) -> Kind:
+    def _kind(self, registry: "ModelRegistry", version: str | None) -> Kind:
         """The kind of the last move; `outside` where the tag is of another one, as after a move by hand."""
         try:
             told = json.loads(registry.tags()[CHAMPION_TAG])

@@ -86,7 +86,9 @@ class Engine(Protocol):
         """Serve `name` no longer. Raises ModelError where it is not served, or the engine is not `live`."""
         ...
 
-    async def healthy(self) -> EngineHealth: ...
+    async def healthy(self) -> EngineHealth:
+        """How it is now. Raises TimeoutError where it does not say so in time: then that is not known."""
+        ...
 
     def close(self) -> None:
         """Stop, from any thread; what is under way is broken off."""

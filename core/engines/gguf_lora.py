@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ModelError
+from ..registry.gguf_header import Head, Value, read_head
 from ..workspace import writing
 from .base import Adapter
 
@@ -55,16 +57,16 @@ def export_lora(adapter: Adapter, base_gguf: Path, target: Path) -> Path:
     import gguf
 
     config = check_expressible(adapter)
-    base = gguf.GGUFReader(base_gguf)
-    architecture = str(base.fields["general.architecture"].contents())
+    base = _head(base_gguf)
+    architecture = str(base.values["general.architecture"])
     if architecture not in ROWS_INTERLEAVED | ROWS_AS_THEY_ARE:
         raise ModelError(
             f"{base_gguf}: adapters of the architecture `{architecture}` cannot be converted for llama.cpp; "
             "set `engine: {kind: transformers}`"
         )
-    tensors = _named(adapter.folder, tensor_names(base, architecture))
-    _check_shapes(tensors, base, adapter.folder)
-    _interleave_rotary(tensors, base, architecture)
+    tensors = _named(adapter.folder, tensor_names(base.values, architecture))
+    _check_shapes(tensors, base.shapes, adapter.folder)
+    _interleave_rotary(tensors, base.values, architecture)
 
     with writing(target) as temporary:
         writer = gguf.GGUFWriter(str(temporary), architecture)
@@ -78,6 +80,13 @@ def export_lora(adapter: Adapter, base_gguf: Path, target: Path) -> Path:
         writer.write_tensors_to_file()
         writer.close()
     return target
+
+
+def _head(base_gguf: Path) -> Head:
+    try:
+        return read_head(base_gguf)
+    except ValueError as error:
+        raise ModelError(f"{base_gguf}: {error}; fetch the model again") from error
 
 
 def interleave(rows: Array, heads: int) -> Array:
@@ -138,9 +147,8 @@ def _named(folder: Path, names: Any) -> Tensors:
     return tensors
 
 
-def _check_shapes(tensors: Tensors, base: Any, folder: Path) -> None:
+def _check_shapes(tensors: Tensors, shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:
     """A is (r, in) and B is (out, r) beside a base weight of (out, in)."""
-    shapes = {tensor.name: tuple(int(n) for n in reversed(tensor.shape)) for tensor in base.tensors}
     for (name, side), (key, weight) in tensors.items():
         if name == "output.weight" and name not in shapes:
             raise ModelError(f"{folder}: `{key}` changes an output layer that the base shares with its embeddings, "
@@ -155,27 +163,32 @@ def _check_shapes(tensors: Tensors, base: Any, folder: Path) -> None:
             )
 
 
-def _interleave_rotary(tensors: Tensors, base: Any, architecture: str) -> None:
+def _interleave_rotary(tensors: Tensors, values: Mapping[str, Value], architecture: str) -> None:
     """Put the rows of B where llama.cpp keeps those of the base's q and k; columns, and so A, stay."""
-    heads = interleaved_heads(base, architecture)
+    heads = interleaved_heads(values, architecture)
     for (name, side), (key, weight) in tensors.items():
         count = heads.get(name.split(".", 2)[-1])
         if side == "B" and count:
             tensors[name, side] = (key, interleave(weight, count))
 
 
-def interleaved_heads(base: Any, architecture: str) -> dict[str, int]:
-    """Heads of the tensors of a block whose rows llama.cpp interleaves; none where rows stay as they are."""
+def interleaved_heads(values: Mapping[str, Value], architecture: str) -> dict[str, int]:
+    """Heads of the tensors of a block whose rows llama.cpp interleaves; none where rows stay as they are.
+
+    `values` are those of the head of the base's GGUF.
+    """
     if architecture not in ROWS_INTERLEAVED:
         return {}
-    heads = int(base.fields[f"{architecture}.attention.head_count"].contents())
-    for_keys = base.fields.get(f"{architecture}.attention.head_count_kv")
-    return {"attn_q.weight": heads, "attn_k.weight": int(for_keys.contents()) if for_keys else heads}
+    heads = int(values[f"{architecture}.attention.head_count"])
+    return {
+        "attn_q.weight": heads,
+        "attn_k.weight": int(values.get(f"{architecture}.attention.head_count_kv", heads)),
+    }
 
 
-def tensor_names(base: Any, architecture: str) -> Any:
+def tensor_names(values: Mapping[str, Value], architecture: str) -> Any:
     """gguf's map from the names of transformers to those of llama.cpp."""
-    return names_of(architecture, int(base.fields[f"{architecture}.block_count"].contents()))
+    return names_of(architecture, int(values[f"{architecture}.block_count"]))
 
 
 def names_of(architecture: str, blocks: int) -> Any:

@@ -1,7 +1,9 @@
 """The embedded engine: llama.cpp on loopback, with one LoRA adapter per request."""
 
+import os
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +24,7 @@ from .gguf_lora import EXPORT, export_lora
 from .llamacpp_server import CONNECTIONS, Child, InProcess, Plan, Server, new_key
 
 PATIENCE = 2.0  # seconds for a word that it is well
+UNUSED = 7 * 86_400.0  # seconds after which a converted adapter that no engine was started with is taken away
 
 
 class LlamaCpp(Setting):
@@ -112,7 +115,21 @@ class LlamaCpp(Setting):
 def _converted(adapter: Adapter, model: ModelFiles, cache: Path) -> Path:
     assert model.gguf is not None
     target = cache / f"{adapter.digest[:16]}-on-{model.digest[:16]}-{EXPORT}.gguf"
-    return target if target.exists() else export_lora(adapter, model.gguf, target)
+    if not target.exists():
+        _forget_unused(cache)
+        return export_lora(adapter, model.gguf, target)
+    with suppress(OSError):  # a cache that may only be read is fine
+        os.utime(target)
+    return target
+
+
+def _forget_unused(cache: Path) -> None:
+    """Take away what was converted for engines of long ago: every promotion leaves a file as large as its adapter."""
+    oldest = time.time() - UNUSED
+    for path in cache.glob("*-on-*.gguf"):
+        with suppress(OSError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
 
 
 class LlamaCppEngine:
@@ -173,12 +190,18 @@ class LlamaCppEngine:
         raise ModelError(f"llama.cpp cannot let go of `{name}` while it runs; start another engine without it")
 
     async def healthy(self) -> EngineHealth:
-        """Whether the process runs and its server answers in time."""
+        """Whether the process runs and its server answers. Raises TimeoutError where that is not told in time.
+
+        A machine that is busy, with a second engine that loads beside this one, may keep it from answering for a
+        while; only who ended, or takes no connection, is down.
+        """
         if reason := self._server.ended():
             return EngineHealth("down", f"llama.cpp: {reason}")
         try:
             answered = await self._probe(Sent("GET", f"{self._server.address}/health", {}))
         except ConnectionTrouble as trouble:
+            if trouble.late:
+                raise TimeoutError(f"llama.cpp has not answered for {PATIENCE:g} s") from trouble
             return EngineHealth("down", f"llama.cpp does not answer ({trouble})")
         return (
             EngineHealth("ok") if answered.status == 200 else EngineHealth("down", f"llama.cpp: {answered.text[:80]}")

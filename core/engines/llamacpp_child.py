@@ -19,13 +19,13 @@ def main() -> None:
     plan = Plan.model_validate_json(told.readline())
     try:
         server = start_server(plan)
-    except RuntimeError:
+        sys.stdout.write(json.dumps({"address": str(server.listening_address)}) + "\n")
+        sys.stdout.flush()
+        while told.read(65536):
+            pass
+    except (RuntimeError, OSError):  # it does not load; or the parent ended while it did
         os._exit(1)
-    sys.stdout.write(json.dumps({"address": str(server.listening_address)}) + "\n")
-    sys.stdout.flush()
-    while told.read(65536):
-        pass
-    os._exit(0)  # the server's own end may wait for requests
+    os._exit(0)  # the server's own end may wait for requests, and for ever where its loop does not run yet
 
 
 if __name__ == "__main__":

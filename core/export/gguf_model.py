@@ -10,6 +10,7 @@ from ..engines.gguf_lora import ROWS_AS_THEY_ARE, ROWS_INTERLEAVED, interleaved_
 from ..errors import ModelError
 from ..models.progress import Progress, silent
 from ..models.store import ModelFiles
+from ..registry.gguf_header import Value, read_head
 from .gguf_folder import architecture_of, head_of, tensors_of
 from .gguf_parts import AsItIs, Field, FromFile, FromNetwork, Tensor, about, write_file
 from .merged import Merged
@@ -57,11 +58,9 @@ def write_gguf(
 
 def check_gguf_fits(base: ModelFiles) -> str:
     """llama.cpp's name of the base's architecture. Raises ModelError where its layout in GGUF is not known here."""
-    import gguf
-
     if base.gguf is None:
         return architecture_of(base)
-    architecture = str(gguf.GGUFReader(base.gguf).fields["general.architecture"].contents())
+    architecture = str(read_head(base.gguf).values["general.architecture"])
     if architecture not in ROWS_INTERLEAVED | ROWS_AS_THEY_ARE:
         raise ModelError(
             f"{base.name}: a merged model of the architecture `{architecture}` cannot be written as GGUF; use "
@@ -84,8 +83,10 @@ def _fields(reader: Any) -> Iterator[Field]:
 
 def _tensors(reader: Any, architecture: str, merged: Merged, base: ModelFiles, kind: Kind) -> Iterator[Tensor]:
     """The base's tensors in their order, those that the adapter changed with their new weights."""
-    changed = _changed(reader, architecture, merged, base)
-    heads = interleaved_heads(reader, architecture)
+    assert base.gguf is not None
+    values = read_head(base.gguf).values
+    heads = interleaved_heads(values, architecture)
+    changed = _changed(values, architecture, merged, base)
     for tensor in reader.tensors:
         shape = tuple(int(n) for n in reversed(tensor.shape))
         wanted = kind_for(kind, tensor.name, shape)
@@ -104,9 +105,9 @@ def _tensors(reader: Any, architecture: str, merged: Merged, base: ModelFiles, k
         )
 
 
-def _changed(reader: Any, architecture: str, merged: Merged, base: ModelFiles) -> dict[str, Any]:
+def _changed(values: Mapping[str, Value], architecture: str, merged: Merged, base: ModelFiles) -> dict[str, Any]:
     """Weights by llama.cpp's names that differ from the base's."""
-    names = tensor_names(reader, architecture)
+    names = tensor_names(values, architecture)
     found = {}
     for name, weight in _differing(merged.network, base.folder):
         place = names.get_name(name, try_suffixes=(".weight", ".bias"))

@@ -1,15 +1,47 @@
-"""How the weights in a GGUF file are stored, from its head alone: the library's reader takes seconds for the tokens.
+"""What the head of a GGUF file says of its model, without the tokens: the library's reader takes seconds for these.
 
 Layout: the GGUF specification, version 2 and 3 (little-endian).
 """
 
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 KEY = "general.file_type"
-SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # value type → bytes
+LAYOUTS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+SIZES = {kind: struct.calcsize(layout) for kind, layout in LAYOUTS.items()}  # value type → bytes
 STRING, ARRAY = 8, 9
+
+Value = int | float | bool | str
+
+
+class Head(NamedTuple):
+    """Every value that is no array, by its key; and the tensors' shapes by name, as PyTorch has them: (out, in)."""
+
+    values: dict[str, Value]
+    shapes: dict[str, tuple[int, ...]]
+
+
+def read_head(path: Path) -> Head:
+    """Raises OSError, and ValueError for what is no whole head."""
+    values: dict[str, Value] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    with path.open("rb") as stream:
+        try:
+            tensors, count = _counts(stream)
+            for _ in range(count):
+                key, kind = _string(stream).decode(), _number(stream, "<I")
+                if kind == ARRAY:
+                    _skip(stream, kind)
+                else:
+                    values[key] = _string(stream).decode() if kind == STRING else _unpacked(stream, LAYOUTS[kind])
+            for _ in range(tensors):
+                name, dimensions = _string(stream).decode(), _number(stream, "<I")
+                shapes[name] = tuple(reversed([_number(stream, "<Q") for _ in range(dimensions)]))
+                stream.seek(4 + 8, 1)  # how it is stored, and where
+        except (struct.error, KeyError) as error:
+            raise ValueError(f"no whole head of a GGUF file ({error!r})") from error
+    return Head(values, shapes)
 
 
 def file_type(path: Path) -> str:
@@ -27,15 +59,21 @@ def file_type(path: Path) -> str:
 
 def _value(stream: BinaryIO) -> int:
     """The value of KEY. Raises struct.error at the end of the file, ValueError or KeyError for what is no such head."""
-    magic, version, _, count = struct.unpack("<4sIQQ", stream.read(24))
-    if magic != b"GGUF" or version not in (2, 3):
-        raise ValueError(magic)
+    _, count = _counts(stream)
     for _ in range(count):
         key, kind = _string(stream), _number(stream, "<I")
         if key == KEY.encode():
             return _number(stream, "<I")
         _skip(stream, kind)
     raise KeyError(KEY)
+
+
+def _counts(stream: BinaryIO) -> tuple[int, int]:
+    """How many tensors and how many values there are."""
+    magic, version, tensors, count = struct.unpack("<4sIQQ", stream.read(24))
+    if magic != b"GGUF" or version not in (2, 3):
+        raise ValueError(f"no GGUF file of version 2 or 3 ({magic!r}, {version})")
+    return tensors, count
 
 
 def _skip(stream: BinaryIO, kind: int) -> None:
@@ -60,4 +98,9 @@ def _string(stream: BinaryIO) -> bytes:
 
 
 def _number(stream: BinaryIO, layout: str) -> int:
-    return int(struct.unpack(layout, stream.read(struct.calcsize(layout)))[0])
+    return int(_unpacked(stream, layout))
+
+
+def _unpacked(stream: BinaryIO, layout: str) -> int | float | bool:
+    value: int | float | bool = struct.unpack(layout, stream.read(struct.calcsize(layout)))[0]
+    return value

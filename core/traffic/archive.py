@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -55,6 +56,7 @@ class Archive:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._inserts: dict[tuple[str, tuple[str, ...]], tuple[str, tuple[str, ...]]] = {}
 
     @classmethod
     def of(cls, home: Path, patience: float = 10.0) -> Self:
@@ -204,11 +206,22 @@ class Archive:
         return found
 
     def _insert(
-        self, connection: sa.Connection, table: sa.Table, rows: Sequence[Record], replace: Sequence[str] = ()
+        self, connection: sa.Connection, table: sa.Table, rows: Sequence[Record], replace: tuple[str, ...] = ()
     ) -> None:
-        """One statement, prepared once, for all rows."""
+        """One statement, prepared once, for all rows; SQLAlchemy's own way looks at each row, which takes 0.03 ms."""
         if not rows:
             return
+        if (known := self._inserts.get((table.name, replace))) is None:
+            known = self._inserts[table.name, replace] = self._written(connection, table, replace)
+        statement, names = known
+        told = map(itemgetter(*names), rows) if names else rows
+        connection.exec_driver_sql(statement, list(told))
+
+    def _written(
+        self, connection: sa.Connection, table: sa.Table, replace: tuple[str, ...]
+    ) -> tuple[str, tuple[str, ...]]:
+        """The statement, and its columns in order where it takes values by place; what is there already stays, but
+        for columns to `replace`."""
         insert: Any = (sqlite if self.database.is_sqlite else postgresql).insert(table)
         if replace:
             keys = [column.name for column in table.primary_key]
@@ -217,7 +230,8 @@ class Archive:
             )
         else:
             insert = insert.on_conflict_do_nothing()
-        connection.execute(insert, list(rows))
+        compiled = insert.compile(dialect=connection.dialect)
+        return str(compiled), tuple(compiled.positiontup or ())
 
 
 def row_of(one: Exchange) -> dict[str, Any]:

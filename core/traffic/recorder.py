@@ -26,6 +26,7 @@ BATCH = 2000  # exchanges of one commit
 AGAIN = 0.5  # seconds until a database that failed is tried again
 LOCKED = 0.1  # seconds that the writer waits for a lock of another process
 PRUNING = 600.0  # seconds between two looks at what is too old
+DEFAULT = TrafficSettings()
 REMEMBERED = 50_000  # ids that feedback is found by without asking the database
 
 
@@ -220,7 +221,7 @@ class Recorder:
             return one.model_copy(update={"messages": (), "reply": ""})
 
     def _settings(self, loop: str) -> TrafficSettings:
-        return self._loops.get(loop) or TrafficSettings()
+        return self._loops.get(loop, DEFAULT)
 
     def _masking(self, loop: str | None) -> TrafficSettings:
         """The settings of a loop; of one that is not known, all that any loop masks."""

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import orjson
@@ -24,6 +24,7 @@ from .shadows import Shadows
 from .streaming import replayed, streamed
 
 LONGEST_NAME = 256  # characters of a user's or conversation's name in a header
+DEFAULT = Limits()
 log = logging.getLogger(__name__)
 
 
@@ -89,7 +90,7 @@ class Answering:
     async def _answered(self, question: Question, receive: Receive, send: Send, limits: Limits) -> None:
         watch = 0.0 if question.asked.stream else UNWATCHED
         try:
-            async with Patience(receive, limits.seconds, watch), self._leased(question) as lease:
+            async with Patience(receive, limits.seconds, watch), Leased(self._hosting, question) as lease:
                 await (self._stream if question.asked.stream else self._whole)(question, lease, send)
         except Exception as error:
             told = error if isinstance(error, ServingError) else ServingError(500, TROUBLE, type="server_error")
@@ -149,19 +150,6 @@ class Answering:
         cached = how in ("hit", "shared")
         self.remember(question, End(lease.version, question.routed.role, answer, cached))
 
-    @asynccontextmanager
-    async def _leased(self, question: Question) -> AsyncIterator[Lease]:
-        """An engine for the question; where its version went away in between, for the version that follows it."""
-        async with AsyncExitStack() as stack:
-            try:
-                lease = await stack.enter_async_context(self._hosting.lease(question.loop, question.routed.version))
-            except ServingError as error:
-                if error.status != 404 or question.wanted is not None:
-                    raise
-                question.routed = self._hosting.route(question.loop, None, question.sticky)
-                lease = await stack.enter_async_context(self._hosting.lease(question.loop, question.routed.version))
-            yield lease
-
     def _headers(self, question: Question, lease: Lease, how: How | None) -> list[Header]:
         version = name_of("", lease.version)[1:].encode("latin-1", "replace")
         headers = [(b"x-wheelwork-version", version)]
@@ -175,7 +163,33 @@ class Answering:
         return self._uses.one(caller.key, loop, limits, caller.rate, caller.parallel)
 
     def _limits(self, loop: str) -> Limits:
-        return self._settings.limits.get(loop) or Limits()
+        return self._settings.limits.get(loop, DEFAULT)
+
+
+class Leased:
+    """An engine for a question; where its version went away in between, for the version that follows it."""
+
+    __slots__ = ("_held", "_hosting", "_question")
+
+    def __init__(self, hosting: Hosting, question: Question) -> None:
+        self._hosting, self._question = hosting, question
+
+    async def __aenter__(self) -> Lease:
+        question = self._question
+        try:
+            return await self._hold()
+        except ServingError as error:
+            if error.status != 404 or question.wanted is not None:
+                raise
+            question.routed = self._hosting.route(question.loop, None, question.sticky)
+            return await self._hold()
+
+    async def __aexit__(self, *raised: Any) -> None:
+        await self._held.__aexit__(*raised)
+
+    async def _hold(self) -> Lease:
+        self._held = self._hosting.lease(self._question.loop, self._question.routed.version)
+        return await self._held.__aenter__()
 
 
 async def _ask(question: Question, lease: Lease) -> Answer:

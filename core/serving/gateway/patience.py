@@ -16,24 +16,20 @@ class Patience:
     """
 
     def __init__(self, receive: Receive, seconds: float, after: float = UNWATCHED) -> None:
-        self._receive, self._seconds, self._after = receive, seconds, after
+        self._receive, self._seconds, self._after = receive, seconds, min(after, seconds)
         self._why: ServingError | None = None
         self._watch: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
-        loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        late = ServingError(504, f"no answer within {self._seconds:g} s", type="server_error", code="timeout")
-        self._late = loop.call_later(self._seconds, self._end, late)
-        self._begin = loop.call_later(self._after, self._look)
+        self._timer = asyncio.get_running_loop().call_later(self._after, self._look)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        self._late.cancel()
-        self._begin.cancel()
+        self._timer.cancel()
         if self._watch is not None:
             self._watch.cancel()
         if self._why is not None:
@@ -47,7 +43,12 @@ class Patience:
             self._task.cancel()
 
     def _look(self) -> None:
-        self._watch = asyncio.get_running_loop().create_task(self._watched())
+        loop = asyncio.get_running_loop()
+        self._watch = loop.create_task(self._watched())
+        self._timer = loop.call_later(self._seconds - self._after, self._late)
+
+    def _late(self) -> None:
+        self._end(ServingError(504, f"no answer within {self._seconds:g} s", type="server_error", code="timeout"))
 
     async def _watched(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

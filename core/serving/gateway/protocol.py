@@ -66,6 +66,8 @@ class Guarded(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._reading and self._timer is None:  # most requests come whole, and need no timer
+            self._wait(self.door.read_seconds)
         if self._in_head:
             self._pending += len(data)
             if self._pending > self.door.head_bytes:  # one line that goes on and on is parsed at its end only
@@ -82,7 +84,7 @@ class Guarded(HttpToolsProtocol):
         super().on_message_begin()
         self._reading = self._in_head = True
         self._head = self._pending = 0
-        self._wait(self.door.read_seconds)
+        self._wait(None)
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)

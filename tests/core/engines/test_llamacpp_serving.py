@@ -159,6 +159,41 @@ def test_it_is_alive_until_its_process_ends_and_then_says_when_to_ask_again(
         assert (error.status, error.code, error.retry_after) == (503, "engine_unavailable", 2.0)
 
 
+def test_converted_adapters_that_nobody_used_for_a_week_are_taken_away(
+    tiny: ModelFiles, adapters: dict[str, Adapter], tmp_path: Path
+) -> None:
+    def convert(name: str) -> None:
+        EXACT._plan(tiny, {name: adapters[name]}, tmp_path, 1)
+
+    convert("home.v1")
+    (first,) = tmp_path.glob("*.gguf")
+    other = tmp_path / "0123-on-4567-1.gguf"
+    kept = tmp_path / "base.gguf"
+    for path in (first, other, kept):
+        path.touch()
+        os.utime(path, (0, 0))
+    convert("home.v1")  # used again, so it is young
+    convert("home.v2")
+    assert first.exists() and kept.exists() and not other.exists()
+    assert len(list(tmp_path.glob("*.gguf"))) == 3
+
+
+def test_a_server_that_stands_still_is_not_taken_for_a_dead_one(tiny: ModelFiles, place: Path) -> None:
+    with EXACT.serve(tiny, {}, place / "cache") as engine:
+        child = engine._server._process  # type: ignore[attr-defined]
+
+        async def stand_still() -> str:
+            child.send_signal(signal.SIGSTOP)
+            try:
+                with pytest.raises(TimeoutError, match="has not answered for 2 s"):
+                    await engine.healthy()
+            finally:
+                child.send_signal(signal.SIGCONT)
+            return (await engine.healthy()).state
+
+        assert run(stand_still()) == "ok"
+
+
 def test_it_is_stopped_while_requests_come(tiny: ModelFiles, place: Path) -> None:
     async def besiege() -> list[object]:
         with EXACT.serve(tiny, {}, place / "cache") as engine:
@@ -195,6 +230,23 @@ def test_the_child_ends_with_its_parent(tiny: ModelFiles, place: Path, end: sign
         parent.send_signal(end)
         parent.wait(timeout=10)
         child.wait(timeout=10)
+
+
+def test_the_child_ends_when_its_parent_did_while_it_loaded(tiny: ModelFiles, place: Path) -> None:
+    plan = EXACT._plan(tiny, {}, place / "cache", 1)
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-m", "wheelwork.core.engines.llamacpp_child"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert child.stdin is not None and child.stdout is not None
+    child.stdout.close()  # nobody hears where it listens
+    child.stdin.write(plan.model_dump_json().encode() + b"\n")
+    child.stdin.close()
+    try:
+        assert child.wait(30) == 1
+    finally:
+        child.kill()
+        child.wait()
 
 
 @pytest.mark.parametrize("damage", ["cut short", "text"])

@@ -87,6 +87,7 @@ class FakeEngine:
         self.live = stage.live
         self.closed = False
         self.dead = False
+        self.silent = 0  # looks at it that get no answer
         self.answered = 0
 
     async def answer(self, path: str, body: Mapping[str, Any], adapter: str | None) -> dict[str, Any]:
@@ -112,6 +113,9 @@ class FakeEngine:
         del self.adapters[name]
 
     async def healthy(self) -> Health:
+        if self.silent:
+            self.silent -= 1
+            raise TimeoutError("it has not answered")
         return Health("engine", "down", "the child was killed") if self.dead else Health("engine", "ok")
 
     def chat(self, adapter: str | None = None, *, exact: bool = False) -> Any:

@@ -125,6 +125,23 @@ def test_an_engine_that_dies_is_started_again(tmp_path: Path, live: bool, notice
     asyncio.run(work())
 
 
+@pytest.mark.parametrize(("looks", "engines"), [(2, 1), (3, 2)])
+def test_an_engine_that_is_silent_for_a_while_is_busy_and_then_dead(tmp_path: Path, looks: int, engines: int) -> None:
+    async def work() -> None:
+        stage = Stage(tmp_path)
+        stage.releases.begin("1")
+        async with stage.hosting() as host:
+            first = stage.engine.engines[0]
+            first.silent = looks
+            await until(lambda: not first.silent)
+            await asyncio.sleep(0.1)  # five more looks
+            await until(lambda: host.health()[0].state == "ok")
+            assert len(stage.engine.engines) == engines and first.closed == (engines == 2)
+            assert await stage.ask(host) == "1"
+
+    asyncio.run(work())
+
+
 def test_an_engine_that_dies_again_and_again_is_started_ever_more_slowly(tmp_path: Path) -> None:
     async def work() -> None:
         settings = QUICK.model_copy(update={"restart": 0.2, "restart_longest": 10.0})
