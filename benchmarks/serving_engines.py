@@ -153,6 +153,7 @@ async def killed(place: Place, kills: int) -> list[Figure]:
             spans.append(time.perf_counter() - began)
         before_engine.append((came(looks, began) or float("nan")) - began)
         await place.answered_by(place.newest)
+        print(f"kill {number + 1} of {kills}: ready again after {spans[-1]:.1f} s", flush=True)
     loads = [_load_seconds(place) for _ in range(kills)]
     return restart_figures(f"{kills} kills under load, {place.base.name}", outlived, left, spans, before_engine, loads)
 
@@ -216,6 +217,8 @@ async def beside(place: Place, many: int) -> list[Figure]:
                 if number >= 0:
                     taken[system].append(seconds)
             differ += len(texts) != 1
+        if number % 50 == 49:
+            print(f"{number + 1} of {many} questions, each asked both ways", flush=True)
     case = f"one question at a time, {place.base.name}"
     figures = [Figure(case, SYSTEM, "answers other than the engine's own", differ, f"of {many + len(place.texts)}")]
     for metric, at in (("p50", 0.5), ("p99", 0.99)):

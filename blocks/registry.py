@@ -11,11 +11,11 @@ from mlflow.exceptions import MlflowException
 
 from ..core.registry.champion import Champion
 from ..core.registry.fingerprint import Fingerprint, recorded_in
-from ..core.registry.journal import Who
+from ..core.registry.journal import CANDIDATE, CHAMPION, Who
 from ..core.registry.moves import Moves
 from ..core.registry.record import Version
 from ..core.workspace import user_name
-from .tracking import CANDIDATE, CHAMPION, download, explained
+from .tracking import download, explained
 
 ROUND = "round"  # tag of a version: the round that made it
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, cast, get_args
 from urllib.parse import unquote
 
 from ..core.registry.fingerprint import recorded_in
-from ..core.registry.journal import Kind
+from ..core.registry.journal import CHAMPION, Kind
 from ..core.registry.record import CHAMPION_TAG, journal_of
 from ..core.serving.hosting.parts import Release, Standing
 
 if TYPE_CHECKING:
     from .registry import ModelRegistry
 
-CHAMPION = "champion"  # the alias
 OLDEST = 10.0  # seconds after which MLflow is asked in any case
 SETTLING = 0.1  # seconds within which a second write may leave a file's time as it is
 Files = tuple[tuple[int, int], ...]

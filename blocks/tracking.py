@@ -20,7 +20,6 @@ from ..core.errors import DependencyError
 LONGEST_PARAMETER = 6000  # MLflow cuts silently beyond
 # prints the traceback of what it raises; `explained` tells it in a sentence
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-CANDIDATE, CHAMPION = "candidate", "champion"
 LOOKED_AT = "wheelwork.looked_at"  # of a run: suite → digest, as JSON
 
 

@@ -5,13 +5,14 @@ from prefect.artifacts import create_table_artifact
 
 from ..blocks.registry import ModelRegistry
 from ..blocks.teacher import resolve_block
-from ..blocks.tracking import CHAMPION, Tracking
+from ..blocks.tracking import Tracking
 from ..core.engines.base import Adapter
 from ..core.errors import RegistryError
 from ..core.evaluation.measuring import BASE, CANDIDATE, Contest, measure
 from ..core.loops import load_loop
 from ..core.models.store import ModelStore
 from ..core.naming import find_loop
+from ..core.registry.journal import CHAMPION
 from ..core.rounds import Measurement, Site
 from ..core.workspace import home
 from .ledger import open_ledger, suites_of

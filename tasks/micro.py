@@ -11,7 +11,6 @@ from prefect import task
 from prefect.states import Completed, State
 
 from ..blocks.registry import ModelRegistry
-from ..blocks.tracking import CHAMPION
 from ..core.artifacts import Artifact, ArtifactStore
 from ..core.errors import BusyError, WheelworkError
 from ..core.loops import Loop, load_loop, read_settings
@@ -21,6 +20,7 @@ from ..core.pool.replay import BY_PEOPLE
 from ..core.pool.store import Pool
 from ..core.pool.versions import Entry, View, category_of
 from ..core.quality.funnel import FilterCount, Funnel
+from ..core.registry.journal import CHAMPION
 from ..core.rounds import Corrections, Report, Round, Sifted, Site
 from ..core.workspace import home
 from .ledger import held_out_by

@@ -9,11 +9,11 @@ from typing import Any, get_args
 import pytest
 from typer.testing import CliRunner
 from wheelwork.blocks.registry import ModelRegistry, moves_of
-from wheelwork.blocks.tracking import CHAMPION, Tracking
+from wheelwork.blocks.tracking import Tracking
 from wheelwork.cli import app
 from wheelwork.cli_registry import WORDS
 from wheelwork.core.errors import ConfigError, RegistryError
-from wheelwork.core.registry.journal import Journal, Kind
+from wheelwork.core.registry.journal import CHAMPION, Journal, Kind
 from wheelwork.tests.core.registry.parts import judged
 from wheelwork.tests.e2e.command import tiny_loop
 

@@ -26,6 +26,8 @@ from ..workspace import explaining_disk_errors
 from .fingerprint import Fingerprint
 
 Alias = Literal["champion", "candidate"]
+CHAMPION: Alias = "champion"
+CANDIDATE: Alias = "candidate"
 Kind = Literal["start", "judge", "promote", "refuse", "rollback", "outside", "measure", "repair", "canary"]
 State = Literal["begun", "done", "withdrawn"]
 Clock = Callable[[], float]

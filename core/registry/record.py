@@ -11,12 +11,12 @@ from typing import Literal, NamedTuple, Protocol
 
 from ..errors import RegistryError
 from .claims import Place, Tags
-from .journal import Alias, Clock, Entry, Journal, Move, State, Who
+from .journal import CANDIDATE, CHAMPION, Alias, Clock, Entry, Journal, Move, State, Who
 from .past import Past
 
 CHAMPION_TAG = "wheelwork.champion"  # at the registered model: who made the champion what it is, for other folders
 ANCHOR_TAG = "wheelwork.journal."  # and the last line of each folder's journal, so that a shortened one is seen
-ALIASES: tuple[Alias, ...] = ("champion", "candidate")
+ALIASES = (CHAMPION, CANDIDATE)
 
 
 class Version(NamedTuple):

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from wheelwork.blocks.registry import ModelRegistry, here, moves_of
-from wheelwork.blocks.tracking import CANDIDATE, CHAMPION, Tracking
+from wheelwork.blocks.tracking import Tracking
 from wheelwork.core.errors import DependencyError
 from wheelwork.core.registry.fingerprint import recorded_in
+from wheelwork.core.registry.journal import CANDIDATE, CHAMPION
 from wheelwork.tests.core.registry.parts import fingerprint, judged
 
 

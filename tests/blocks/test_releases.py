@@ -9,9 +9,10 @@ import pytest
 from mlflow import MlflowClient
 from wheelwork.blocks.registry import ModelRegistry
 from wheelwork.blocks.releases import MlflowReleases, sqlite_file
-from wheelwork.blocks.tracking import CHAMPION, Tracking
+from wheelwork.blocks.tracking import Tracking
 from wheelwork.core.errors import DependencyError
 from wheelwork.core.registry.fingerprint import tags_of
+from wheelwork.core.registry.journal import CHAMPION
 from wheelwork.core.registry.moves import Moves
 from wheelwork.core.serving.hosting.host import Host
 from wheelwork.core.serving.hosting.parts import Release, Standing

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from wheelwork.blocks.registry import ModelRegistry, moves_of
-from wheelwork.blocks.tracking import CHAMPION, Tracking
+from wheelwork.blocks.tracking import Tracking
 from wheelwork.core.errors import RegistryError
+from wheelwork.core.registry.journal import CHAMPION
 from wheelwork.tests.core.registry.parts import judged
 from wheelwork.tests.e2e.command import tiny_loop
 

@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 import pytest
 from wheelwork.blocks.registry import ModelRegistry, moves_of
-from wheelwork.blocks.tracking import CHAMPION, Tracking
+from wheelwork.blocks.tracking import Tracking
 from wheelwork.core.artifacts import Artifact, ArtifactStore
 from wheelwork.core.evaluation.gate import Decision, SuiteFigures
+from wheelwork.core.registry.journal import CHAMPION
 from wheelwork.core.registry.moves import Moved
 from wheelwork.core.rounds import Champion, Round, Sifted, Site, TrainedAdapter
 from wheelwork.core.training.trained import Trained

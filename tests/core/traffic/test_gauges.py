@@ -14,7 +14,7 @@ from wheelwork.core.traffic.settings import TrafficSettings
 from wheelwork.tests.core.traffic.rows import DAY, NOW, asked, said, stored
 from wheelwork.tests.gateway import Gateway
 
-Loops = {"tiny": TrafficSettings(), "quiet": TrafficSettings()}
+LOOPS = {"tiny": TrafficSettings(), "quiet": TrafficSettings()}
 
 
 class Shown:
@@ -22,7 +22,7 @@ class Shown:
 
     def __init__(self, archive: Archive) -> None:
         self.now = NOW + 100
-        self.gauges = Gauges(archive, Loops, lambda: self.now)
+        self.gauges = Gauges(archive, LOOPS, lambda: self.now)
         self.registry = CollectorRegistry()
         self.registry.register(self.gauges)
 
@@ -88,13 +88,13 @@ def test_nothing_is_shown_before_it_was_read_nor_while_the_database_is_away(tmp_
 def test_a_version_that_left_the_window_goes(tmp_path: Path) -> None:
     shown = Shown(stored(tmp_path, *some(), asked(10, version="9", at=NOW + 20 * DAY))).read()
     assert shown.versions == {"7", "8", "9"}
-    shown.now += Loops["tiny"].collect.days * DAY
+    shown.now += LOOPS["tiny"].collect.days * DAY
     assert shown.read().versions == {"9"}
 
 
 def test_a_scrape_waits_for_no_database_and_shows_what_was_read_last(tmp_path: Path) -> None:
     slow, asked_for, going = threading.Event(), threading.Event(), stored(tmp_path, *some())
-    shown = Gauges(going, Loops, lambda: NOW + 100)
+    shown = Gauges(going, LOOPS, lambda: NOW + 100)
     gateway = Gateway(tmp_path, shown=[shown])
     shown.read()
     reading = going.database.reading
@@ -135,7 +135,7 @@ def test_what_takes_long_is_read_more_rarely(tmp_path: Path, monkeypatch: pytest
             await asyncio.sleep(0.01)
         task.cancel()
 
-    quick = Counted(Archive.of(tmp_path), Loops)
+    quick = Counted(Archive.of(tmp_path), LOOPS)
     asyncio.run(some_time(quick, 4, 30))
     assert len(times) == 4
     times.clear()
