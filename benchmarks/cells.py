@@ -27,16 +27,17 @@ from wheelwork.core.evaluation.benchmark import answer_suite
 from wheelwork.core.evaluation.statistics import cluster_bootstrap_interval
 from wheelwork.core.evaluation.suites import Suite
 from wheelwork.core.generation.fill import Rows, fill_orders
-from wheelwork.core.loops import Loop, Overrides, load_loop
+from wheelwork.core.loops import Loop, Overrides
 from wheelwork.core.models.encoder import Encoder
 from wheelwork.core.models.store import ModelFiles, ModelStore
-from wheelwork.core.naming import find_loop
 from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.samples import Sample
 from wheelwork.core.teaching import Teachers
 from wheelwork.core.training.settings import Training
 from wheelwork.core.training.trained import Trained
 from wheelwork.core.workspace import write_text
+
+from .arguments import loop_of, positive
 
 RESAMPLES_SEED = 20_240
 ROW_SECONDS, ITEM_SECONDS = 0.2, 0.25  # a row read in training, an item answered: 135M weights on two cores
@@ -202,24 +203,28 @@ def options(about: str) -> argparse.ArgumentParser:
     """What the command line of such a benchmark takes."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--loop", default="home_broadband", help="folder of a loop, or the name of a scenario")
-    parser.add_argument("--samples", type=int, help="how many to ask the teacher for; unset: what loop.yaml says")
-    parser.add_argument("--seeds", type=int, default=3, help="how many seeds")
-    parser.add_argument("--epochs", type=int, default=3, help="passes over the samples")
-    parser.add_argument("--items", type=int, help="most items of each target suite; unset: all")
+    parser.add_argument("--samples", type=positive, help="how many to ask the teacher for; unset: what loop.yaml says")
+    parser.add_argument("--seeds", type=positive, default=3, help="how many seeds")
+    parser.add_argument("--epochs", type=positive, default=3, help="passes over the samples")
+    parser.add_argument("--items", type=positive, help="most items of each target suite; unset: all")
     parser.add_argument("--work", type=Path, help="folder of finished cells; unset: in the user's cache folder")
     parser.add_argument("--quick", action="store_true", help="whether it runs: few samples and items, one epoch")
     return parser
 
 
-def opened(chosen: argparse.Namespace, name: str) -> tuple[Bench, str]:
-    """The loop that was chosen, and the name of the results of the benchmark `name` on it."""
+def opened(chosen: argparse.Namespace, name: str, samples: int = 16, items: int = 24) -> tuple[Bench, str]:
+    """The loop that was chosen, and the name of the results of the benchmark `name` on it.
+
+    `samples` and `items` are how many a quick run takes, on one seed for one epoch.
+    """
     if chosen.quick:
-        chosen.samples, chosen.seeds, chosen.epochs, chosen.items = 16, 1, 1, 24
-    folder = find_loop(chosen.loop)
+        chosen.samples, chosen.seeds, chosen.epochs, chosen.items = samples, 1, 1, items
     work = chosen.work or platformdirs.user_cache_path("wheelwork") / f"{name}-benchmark"
-    loop = load_loop(folder, Overrides(samples=chosen.samples))
+    loop = loop_of(chosen.loop, Overrides(samples=chosen.samples))
     if loop.settings.funnel.asking:
-        raise SystemExit(f"{folder}: its funnel asks teachers, which this benchmark does not start; leave these out")
+        raise SystemExit(
+            f"{chosen.loop}: its funnel asks teachers, which this benchmark does not start; leave these out"
+        )
     results = name if chosen.loop == "home_broadband" else f"{name}-{loop.name}"
     return Bench.of(loop, work, chosen.epochs, chosen.items), f"{results}-quick" if chosen.quick else results
 

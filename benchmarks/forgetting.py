@@ -30,11 +30,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import platformdirs
 from wheelwork.core.digests import digest_of
 from wheelwork.core.engines.base import Adapter
-from wheelwork.core.loops import Loop, Overrides, load_loop
-from wheelwork.core.naming import find_loop
+from wheelwork.core.loops import Loop
 from wheelwork.core.pool.replay import shares
 from wheelwork.core.samples import Sample
 from wheelwork.core.training.keeping.former import Former
@@ -42,7 +40,7 @@ from wheelwork.core.training.keeping.settings import ChampionKl, Ewc, Keep
 from wheelwork.core.training.settings import Training
 from wheelwork.core.workspace import write_text
 
-from .cells import Bench, Cell, Planned, options, share
+from .cells import Bench, Cell, Planned, opened, options, share
 from .forgetting_figures import NOTHING, ROUNDS, curves, figures
 from .forgetting_plot import write_plot
 from .results import FOLDER, publish
@@ -176,23 +174,16 @@ def main() -> None:
     parser = options(__doc__ or "")
     parser.add_argument("--strengths", type=float, nargs="+", default=STRENGTHS, help="strengths of EWC")
     chosen = parser.parse_args()
-    if chosen.quick:
-        chosen.samples, chosen.seeds, chosen.epochs, chosen.items, chosen.strengths = 0, 1, 1, 6, (0.01,)
-    folder = find_loop(chosen.loop)
-    loop = load_loop(folder, Overrides(samples=chosen.samples))
-    if len(loop.labels) < ROUNDS:
-        raise SystemExit(f"{folder}: this benchmark deals labels to {ROUNDS} rounds; give a loop with so many labels")
-    if loop.settings.funnel.asking:
-        raise SystemExit(f"{folder}: its funnel asks teachers, which this benchmark does not start; leave these out")
-    work = chosen.work or platformdirs.user_cache_path("wheelwork") / "forgetting-benchmark"
-    bench = Bench.of(loop, work, chosen.epochs, chosen.items)
-    tried = remedies(chosen.strengths, chosen.quick)
-    name = "forgetting" if chosen.loop == "home_broadband" else f"forgetting-{loop.name}"
-    name = f"{name}-quick" if chosen.quick else name
+    bench, name = opened(chosen, "forgetting", samples=0, items=6)
+    if len(bench.loop.labels) < ROUNDS:
+        raise SystemExit(
+            f"{chosen.loop}: this benchmark deals labels to {ROUNDS} rounds; give a loop with so many labels"
+        )
+    tried = remedies((0.01,) if chosen.quick else chosen.strengths, chosen.quick)
     found = run(bench, tried, range(chosen.seeds), rows_per_label=2 if chosen.quick else None)
     groups = group_of_items(bench)
-    publish(name, figures(loop.name, found, groups, bench.groups))
-    write_plot(FOLDER / f"{name}.svg", curves(found, groups, bench.groups), f"{loop.name}, {chosen.seeds} seeds")
+    publish(name, figures(bench.loop.name, found, groups, bench.groups))
+    write_plot(FOLDER / f"{name}.svg", curves(found, groups, bench.groups), f"{bench.loop.name}, {chosen.seeds} seeds")
     print(f"drawn in {FOLDER / name}.svg")
 
 

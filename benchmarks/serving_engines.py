@@ -24,9 +24,10 @@ import orjson
 import psutil
 from wheelwork.core.engines.base import Adapter
 from wheelwork.core.engines.llamacpp import LlamaCpp
-from wheelwork.core.loops import Loop, load_loop
+from wheelwork.core.loops import Loop
 from wheelwork.core.models.store import ModelFiles, ModelStore
 
+from .arguments import loop_of, positive
 from .results import Figure, publish
 from .serving_command import PATIENCE, Command, Promoting, came, runs
 from .serving_load import Connection, Reply, closed_loop, connected, percentile, post, question
@@ -44,8 +45,8 @@ class Place:
 
     def __init__(self, ref: str, folder: Path) -> None:
         self.folder = folder
-        self.path = copied_loop(ref, folder / "loop")
-        self.loop: Loop = load_loop(self.path)
+        self.path = copied_loop(loop_of(ref), folder / "loop")
+        self.loop: Loop = loop_of(str(self.path))
         self.base: ModelFiles = ModelStore().get(self.loop.model_ref(self.loop.settings.model))
         self.labels, self.texts = labels_of(self.loop), questions(self.loop)
         self.trained = kept_in(self.loop, self.base)
@@ -264,8 +265,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--loop", default="home_broadband", help="folder of a loop, or the name of a scenario")
     options.add_argument("--quick", action="store_true", help="3 swaps and 2 kills; the file of results is another")
-    options.add_argument("--swaps", type=int, help="how many promotions")
-    options.add_argument("--kills", type=int, help="how many kills")
+    options.add_argument("--swaps", type=positive, help="how many promotions")
+    options.add_argument("--kills", type=positive, help="how many kills")
     options.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES), help="some of the cases")
     chosen = options.parse_args()
     times = dict(QUICK if chosen.quick else TIMES)

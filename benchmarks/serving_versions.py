@@ -30,7 +30,7 @@ from wheelwork.core.digests import digest_of
 from wheelwork.core.engines.base import ADAPTER_FILES, Adapter
 from wheelwork.core.loops import Loop, load_loop
 from wheelwork.core.models.store import ModelFiles, ModelStore
-from wheelwork.core.naming import CONFIG, find_loop
+from wheelwork.core.naming import CONFIG
 from wheelwork.core.samples import Message, Sample
 from wheelwork.core.workspace import writing
 
@@ -73,9 +73,9 @@ def questions(loop: Loop) -> list[str]:
     return [suite.items[at * len(suite.items) // QUESTIONS].prompt for at in range(QUESTIONS)]
 
 
-def copied_loop(ref: str, folder: Path) -> Path:
+def copied_loop(loop: Loop, folder: Path) -> Path:
     """A copy of a loop without canary: a promoted version gets everybody at once."""
-    shutil.copytree(find_loop(ref), folder)
+    shutil.copytree(loop.folder, folder)
     told = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
     told["serve"] = {**told.get("serve", {}), "canary": "off"}
     (folder / CONFIG).write_text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), encoding="utf-8")

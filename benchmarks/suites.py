@@ -34,6 +34,7 @@ from wheelwork.core.models.store import ModelFiles, ModelStore
 from wheelwork.core.naming import find_loop
 from wheelwork.core.samples import Message
 
+from .arguments import positive
 from .cells import few
 from .generation import spread
 from .peers import Peer, PeerError, run_to_end, secluded, seeing_ours
@@ -67,7 +68,7 @@ class Run(NamedTuple):
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--quick", action="store_true", help="whether it runs: twelve items, once")
-    options.add_argument("--items", type=int, default=96, help="items of the holdout, spread over it")
+    options.add_argument("--items", type=positive, default=96, help="items of the holdout, spread over it")
     options.add_argument("--adapter", type=Path, metavar="DIR", help="a LoRA adapter that answers; unset: the base")
     chosen = options.parse_args()
     items, repeats = (12, 1) if chosen.quick else (chosen.items, REPEATS)

@@ -17,6 +17,7 @@ from wheelwork.core.engines.base import Adapter
 from wheelwork.core.loops import load_loop
 from wheelwork.core.naming import find_loop
 
+from .arguments import positive
 from .cells import Bench, Cell, difference, item_means, share
 from .results import Figure, publish
 from .training import OURS, Case, prepare, present
@@ -27,7 +28,7 @@ LOOP = "home_broadband"
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--quick", action="store_true", help="whether it runs: few seeds and items, once")
-    options.add_argument("--items", type=int, default=156, help="items of the target suite, spread over it")
+    options.add_argument("--items", type=positive, default=156, help="items of the target suite, spread over it")
     chosen = options.parse_args()
     rows, items, epochs, seeds = (12, 12, 1, 1) if chosen.quick else (None, chosen.items, 2, 3)
     cells: dict[str, list[Cell]] = {}

@@ -95,7 +95,7 @@ def test_a_version_is_another_file_with_nearly_the_same_update(tmp_path: Path) -
 
 
 def test_the_copy_of_a_loop_gives_a_promoted_version_to_everybody(tmp_path: Path) -> None:
-    loop = load_loop(copied_loop("home_broadband", tmp_path / "loop"))
+    loop = load_loop(copied_loop(load_loop(find_loop("home_broadband")), tmp_path / "loop"))
     assert loop.settings.serve.canary.off and not CanarySettings().off
     given = yaml.safe_load((find_loop("home_broadband") / "loop.yaml").read_text(encoding="utf-8"))
     assert loop.digest == load_loop(find_loop("home_broadband")).digest and "serve" not in given
