@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 import psutil
@@ -129,11 +130,20 @@ async def _first_answer(heard: Sequence[Reply], version: int) -> float:
     return float("inf")
 
 
+class Restart(NamedTuple):
+    """Seconds: from the kill until the last engine was gone; from the next start until the process of an engine came,
+    until the gateway was ready, and until the newest version answered."""
+
+    gone: float
+    engine: float
+    ready: float
+    newest: float
+
+
 async def killed(place: Place, kills: int) -> list[Figure]:
     """SIGKILL under load, every second time in the midst of a swap: engines end too, and a start is quick."""
     await place.served()
-    draw, outlived, left = random.Random(5), list[float](), 0
-    spans, before_engine = list[float](), list[float]()
+    draw, left, made = random.Random(5), 0, list[Restart]()
     for number in range(kills):
         load = asyncio.create_task(closed_loop(place.command.port, CLIENTS, lambda _: True, place.ask))
         await asyncio.sleep(1)
@@ -144,35 +154,36 @@ async def killed(place: Place, kills: int) -> list[Figure]:
         at = time.perf_counter()
         place.command.kill()
         await load
-        alive = await _gone(engines)
-        outlived.append(time.perf_counter() - at)
-        left += alive
+        left += await _gone(engines)
+        gone = time.perf_counter() - at
         began = time.perf_counter()
         place.command.start()
         async with place.command.watched() as looks:
             await place.command.ready()
-            spans.append(time.perf_counter() - began)
-        before_engine.append((came(looks, began) or float("nan")) - began)
+            ready = time.perf_counter() - began
         await place.answered_by(place.newest)
-        print(f"kill {number + 1} of {kills}: ready again after {spans[-1]:.1f} s", flush=True)
+        newest = time.perf_counter() - began
+        made.append(Restart(gone, (came(looks, began) or float("nan")) - began, ready, newest))
+        print(f"kill {number + 1} of {kills}: ready again after {ready:.1f} s, the newest {newest:.1f} s", flush=True)
     loads = [_load_seconds(place) for _ in range(kills)]
-    return restart_figures(f"{kills} kills under load, {place.base.name}", outlived, left, spans, before_engine, loads)
+    return restart_figures(f"{kills} kills under load, every second in a swap, {place.base.name}", made, left, loads)
 
 
-def restart_figures(
-    case: str, outlived: Sequence[float], left: int, spans: Sequence[float], before: Sequence[float],
-    loads: Sequence[float],
-) -> list[Figure]:  # fmt: skip
-    """Seconds of each kill: until its engines were gone, from the start to ready, to the engine's process; of loads."""
-    load = percentile(loads, 0.5)
+def restart_figures(case: str, made: Sequence[Restart], left: int, loads: Sequence[float]) -> list[Figure]:
+    """`left` are engines that had to be ended; `loads` seconds that an engine takes by itself."""
+    load, ready = percentile(loads, 0.5), [one.ready for one in made]
     return [
         Figure(case, SYSTEM, "engines that did not end", left, "processes"),
-        Figure(case, SYSTEM, "last engine ended after the gateway, longest", max(outlived), "s"),
-        Figure(case, SYSTEM, "start to ready, median", percentile(spans, 0.5), "s"),
-        Figure(case, SYSTEM, "start to ready, longest", max(spans), "s"),
-        Figure(case, SYSTEM, "of it before the engine's process, median", percentile(before, 0.5), "s"),
+        Figure(case, SYSTEM, "last engine ended after the gateway, longest", max(one.gone for one in made), "s"),
+        Figure(
+            case, SYSTEM, "start to the engine's process, median", percentile([one.engine for one in made], 0.5), "s"
+        ),
+        Figure(case, SYSTEM, "start to ready, median", percentile(ready, 0.5), "s"),
+        Figure(case, SYSTEM, "start to ready, longest", max(ready), "s"),
         Figure(case, "engine alone", "start of its process to loaded, median", load, "s"),
-        Figure(case, SYSTEM, "start to ready less that, longest", max(spans) - load, "s"),
+        Figure(case, SYSTEM, "start to ready less that, median", percentile(ready, 0.5) - load, "s"),
+        Figure(case, SYSTEM, "start to ready less that, longest", max(ready) - load, "s"),
+        Figure(case, SYSTEM, "start to the newest version's answer, longest", max(one.newest for one in made), "s"),
     ]
 
 
@@ -218,8 +229,8 @@ async def beside(place: Place, many: int) -> list[Figure]:
                 if number >= 0:
                     taken[system].append(seconds)
             differ += len(texts) != 1
-        if number % 50 == 49:
-            print(f"{number + 1} of {many} questions, each asked both ways", flush=True)
+            if number % 50 == 49:
+                print(f"{number + 1} of {many} questions, each asked both ways", flush=True)
     case = f"one question at a time, {place.base.name}"
     figures = [Figure(case, SYSTEM, "answers other than the engine's own", differ, f"of {many + len(place.texts)}")]
     for metric, at in (("p50", 0.5), ("p99", 0.99)):

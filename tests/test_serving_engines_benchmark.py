@@ -9,7 +9,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file, save_file
 from wheelwork.benchmarks.serving_command import Look, came
-from wheelwork.benchmarks.serving_engines import restart_figures
+from wheelwork.benchmarks.serving_engines import Restart, restart_figures
 from wheelwork.benchmarks.serving_load import Reply
 from wheelwork.benchmarks.serving_swaps import Faults, Swap, faults, parted, said, swap_figures
 from wheelwork.benchmarks.serving_versions import SPEAKERS, copied_loop, label_of, lessons, stretched
@@ -75,10 +75,12 @@ def test_what_a_swap_took_and_held() -> None:
 
 
 def test_a_restart_is_told_with_and_without_the_load_of_the_model() -> None:
-    figures = restart_figures("demo", [0.1, 0.4], 0, [5.0, 6.0], [2.0, 2.5], [1.0, 1.5])
+    made = [Restart(0.1, 2.0, 5.0, 5.5), Restart(0.4, 2.5, 6.0, 9.0)]
+    figures = restart_figures("demo", made, 0, [1.0, 1.5])
     told = {one.metric: one.value for one in figures}
     assert told["last engine ended after the gateway, longest"] == 0.4
     assert told["start to ready, longest"] == 6.0 and told["start to ready less that, longest"] == 4.5
+    assert told["start to the newest version's answer, longest"] == 9.0
 
 
 def test_a_version_is_another_file_with_nearly_the_same_update(tmp_path: Path) -> None:

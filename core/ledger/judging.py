@@ -178,9 +178,9 @@ def fewest_to_clear(margin: float, alpha: float) -> float:
 
     Tango's bound without a loss is z²/(n + z²), so n > z² (1 − margin)/margin.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    return float("inf") if margin == 0 else floor(float(norm.isf(alpha)) ** 2 * (1 - margin) / margin) + 1
+    return float("inf") if margin == 0 else floor(float(ndtri(alpha)) ** 2 * (1 - margin) / margin) + 1
 
 
 def _bound(

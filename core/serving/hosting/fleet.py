@@ -12,7 +12,7 @@ from ..exchange import BASE
 from .admission import Admitted
 from .parts import Hosted
 from .running import Running, Slot, emptied
-from .warming import NotReadyError, ask_first, in_words, is_lasting
+from .warming import A_WORD, NotReadyError, ask_first, in_words, is_lasting
 
 log = logging.getLogger(__name__)
 AT_ONCE = 1  # engines that may still drain while another one starts: memory holds the base once for each
@@ -46,7 +46,8 @@ class Fleet:
     async def replace(self, admitted: Sequence[Admitted], new: Collection[str]) -> None:
         """Start an engine with these adapters, ask each version, move traffic to it at once, drain the one before.
 
-        `new` are the versions that never answered before. Raises NotReadyError; then nothing has changed.
+        The most wanted of `admitted` comes first. `new` are the versions that never answered before. Raises
+        NotReadyError; then nothing has changed.
         """
         while self._draining > AT_ONCE:
             await asyncio.wait(self._leaving, return_when=asyncio.FIRST_COMPLETED)
@@ -117,11 +118,17 @@ class Fleet:
             raise NotReadyError(in_words(error), lasting=False) from error
 
     async def _warm(self, running: Running, admitted: Sequence[Admitted], new: Collection[str]) -> None:
-        """The base first, then who answered elsewhere: where these do not answer, no new version is at fault."""
-        await ask_first(running.engine, None, self._hosted)
-        for one in sorted(admitted, key=lambda one: one.version in new):
+        """The base first, then who answered elsewhere: where these do not answer, no new version is at fault.
+
+        Whoever will have most of the traffic is asked the loop's question, so that its prompt has been read; the
+        others a word, for beside a busy engine each reading of a prompt takes seconds.
+        """
+        most = admitted[0] if admitted else None
+        await ask_first(running.engine, None, self._hosted, A_WORD if most else ())
+        for one in sorted(admitted, key=lambda one: (one.version in new, one is most)):
+            question = () if one is most else A_WORD
             try:
-                await ask_first(running.engine, self._hosted.adapter_name(one.version), self._hosted)
+                await ask_first(running.engine, self._hosted.adapter_name(one.version), self._hosted, question)
             except NotReadyError as error:
                 blamed = (one.version,) if one.version in new else ()
                 raise NotReadyError(error.reason, blamed, lasting=error.lasting) from error

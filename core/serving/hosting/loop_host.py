@@ -26,7 +26,8 @@ from .warming import in_words
 from .watch import Watch
 
 log = logging.getLogger(__name__)
-FIRST_LOOK = 1.0  # seconds that the registry may take at the start, before what was served last is taken instead
+FIRST_LOOK = 0.1  # seconds that the registry may take at the start, before what was served last is taken: MLflow's
+# import alone takes two, in which an engine is up
 PATIENCE = 30.0  # and where nothing was
 SILENT = 3  # looks at the engine without an answer, after which it counts as dead
 BREATH = 0.05  # seconds between looks at an engine whose requests fail
@@ -173,10 +174,18 @@ class LoopHost:
         news = await self._hear() or self._look_again or (self._offline and not offline)
         self._look_again, self._offline = False, offline
         await self._keeper.reconsider(() if offline else self._meant(), now=news)
-        more = await self._keeper.bring_up(tuple(self._wanted().roles), offline=offline)
+        more = await self._keeper.bring_up(self._at_hand(), offline=offline)
         self._move_traffic()
         await self._tidy()
         return more
+
+    def _at_hand(self) -> Sequence[str]:
+        """Whom to bring up: before the registry's first word what lies on the shelf, which need not wait for it."""
+        roles = tuple(self._wanted().roles)
+        if self._watch.looked.is_set() or self._watch.trouble:
+            return roles
+        lying = [version for version in roles if version == BASE or self._shelf.recall(version) is not None]
+        return lying if {self._answering, self._wanted().champion} & set(lying) else ()
 
     async def _guard(self) -> None:
         """Notice an engine that died."""
@@ -212,6 +221,8 @@ class LoopHost:
     def _move_traffic(self) -> None:
         """Let the champion answer whom no trial takes, once it is ready."""
         champion = self._wanted().champion
+        if self._routed is None and champion not in self._fleet.table and self._answering in self._fleet.table:
+            champion = self._answering  # who answered when the gateway ended goes on until the new one is there
         if champion is None:
             self._routed = None
             return

@@ -5,7 +5,10 @@ from typing import Any
 
 from ...engines.base import Engine
 from ...errors import DependencyError, ServingError
-from .parts import Hosted
+from .parts import Hosted, Question
+
+A_WORD: Question = ({"role": "user", "content": "Hello."},)
+"""What shows that an engine answers, without its reading the loop's prompt, which takes a small processor seconds."""
 
 
 class NotReadyError(Exception):
@@ -21,11 +24,14 @@ class NotReadyError(Exception):
         self.lasting = lasting
 
 
-async def ask_first(engine: Engine, adapter: str | None, hosted: Hosted) -> None:
-    """Ask the loop's question, as a caller would; greedy and short. Raises NotReadyError that blames nobody."""
+async def ask_first(engine: Engine, adapter: str | None, hosted: Hosted, question: Question = ()) -> None:
+    """Ask `question`, by default the loop's, as a caller would; greedy and short.
+
+    Raises NotReadyError that blames nobody.
+    """
     settings = hosted.settings
     body: dict[str, Any] = {
-        "messages": list(hosted.question), "max_tokens": settings.warm_up_tokens, "temperature": 0
+        "messages": list(question or hosted.question), "max_tokens": settings.warm_up_tokens, "temperature": 0
     }  # fmt: skip
     try:
         async with asyncio.timeout(settings.warm_up):

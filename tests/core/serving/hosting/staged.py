@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -38,13 +39,15 @@ def adapter_folder(folder: Path, number: int) -> Path:
 
 
 class FakeReleases:
-    """A registry in memory. `down` is what it says instead of an answer."""
+    """A registry in memory. `down` is what it says instead of an answer, which it gives once `there` is set."""
 
     def __init__(self, place: Path) -> None:
         self._place = place
         self.releases: dict[str, Release] = {}
         self.standing = Standing(None)
         self.down = ""
+        self.there = threading.Event()
+        self.there.set()
         self.asked: list[str] = []
 
     def register(self, version: str, **changed: Any) -> Release:
@@ -74,6 +77,7 @@ class FakeReleases:
         return self.releases.get(version)
 
     def _answer(self) -> None:
+        self.there.wait()
         if self.down:
             raise DependencyError(self.down)
 

@@ -100,6 +100,33 @@ def test_the_one_before_goes_on_also_after_a_start(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
+def test_a_start_does_not_wait_for_a_slow_registry_and_one_in_the_midst_of_a_swap_goes_on_with_it(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        stage = Stage(tmp_path)
+        stage.releases.begin("1", "2")
+        async with stage.hosting():
+            await until(lambda: Shelf(tmp_path / "home", "tiny").last is not None)
+        shelf = Shelf(tmp_path / "home", "tiny")
+        assert shelf.last is not None and shelf.last.answering == "1"
+        shelf.remember(shelf.last.model_copy(update={"standing": "2"}), shelf.last.kept)
+        stage.releases.promote("2")
+        stage.releases.asked.clear()
+        stage.releases.there.clear()
+        async with stage.hosting() as host:
+            try:
+                await until(lambda: host.health()[0].state == "ok")
+                assert await stage.ask(host) == "1" and not stage.releases.asked
+            finally:
+                stage.releases.there.set()
+            await until(lambda: champion(host) == "2")
+            assert await stage.ask(host) == "2"
+            assert len(stage.engine.engines) == 3
+
+    asyncio.run(work())
+
+
 @pytest.mark.parametrize("live", [False, True], ids=["blue/green", "live"])
 @pytest.mark.parametrize("noticed_by", ["health", "a failed request"])
 def test_an_engine_that_dies_is_started_again(tmp_path: Path, live: bool, noticed_by: str) -> None:
