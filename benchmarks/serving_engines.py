@@ -229,7 +229,7 @@ async def beside(place: Place, many: int) -> list[Figure]:
                 if number >= 0:
                     taken[system].append(seconds)
             differ += len(texts) != 1
-            if number % 50 == 49:
+            if number >= 0 and number % 50 == 49:
                 print(f"{number + 1} of {many} questions, each asked both ways", flush=True)
     case = f"one question at a time, {place.base.name}"
     figures = [Figure(case, SYSTEM, "answers other than the engine's own", differ, f"of {many + len(place.texts)}")]
@@ -286,8 +286,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="wheelwork-serving-") as folder, Place(chosen.loop, Path(folder)) as place:
         for name in chosen.only:
             figures += asyncio.run(CASES[name](place, times[name]))
-    whole = times == TIMES and chosen.only == list(CASES) and chosen.loop == "home_broadband"
-    publish("serving-engines" if whole else "serving-engines-quick", figures)
+    publish(result_name(times == TIMES and chosen.loop == "home_broadband", chosen.only), figures)
+
+
+def result_name(full: bool, cases: Sequence[str]) -> str:
+    """A case by itself, as often as in a whole run, has a file of its own."""
+    if not full:
+        return "serving-engines-quick"
+    return "-".join(["serving-engines", *(cases if set(cases) != set(CASES) else ())])
 
 
 if __name__ == "__main__":

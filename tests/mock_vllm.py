@@ -39,6 +39,9 @@ class MockVllm:
     dead: bool = False
     """Its engine has died: /health says 503, and every answer 500."""
 
+    silent: float = 0.0
+    """Seconds that /health takes."""
+
     url: str = ""
     adapters: dict[str, str] = field(default_factory=dict)
     """Names that /v1/models lists, with their paths."""
@@ -150,6 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/health":  # without a key, as /version and /metrics
+            time.sleep(self.vllm.silent)
             return self._send(503 if self.vllm.dead else 200, b"", "text/plain")
         if self.path == "/version":
             return self._json({"version": self.vllm.version})

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file, save_file
 from wheelwork.benchmarks.serving_command import Look, came
-from wheelwork.benchmarks.serving_engines import Restart, restart_figures
+from wheelwork.benchmarks.serving_engines import Restart, restart_figures, result_name
 from wheelwork.benchmarks.serving_load import Reply
 from wheelwork.benchmarks.serving_swaps import Faults, Swap, faults, parted, said, swap_figures
 from wheelwork.benchmarks.serving_versions import SPEAKERS, copied_loop, label_of, lessons, stretched
@@ -81,6 +81,12 @@ def test_a_restart_is_told_with_and_without_the_load_of_the_model() -> None:
     assert told["last engine ended after the gateway, longest"] == 0.4
     assert told["start to ready, longest"] == 6.0 and told["start to ready less that, longest"] == 4.5
     assert told["start to the newest version's answer, longest"] == 9.0
+
+
+def test_only_a_whole_run_has_the_name_of_one() -> None:
+    assert result_name(True, ["beside", "swapped", "killed"]) == "serving-engines"
+    assert result_name(True, ["killed"]) == "serving-engines-killed"
+    assert result_name(False, ["beside", "swapped", "killed"]) == "serving-engines-quick"
 
 
 def test_a_version_is_another_file_with_nearly_the_same_update(tmp_path: Path) -> None:

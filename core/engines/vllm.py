@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, aclosing, contextmanager, suppres
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx
 from pydantic import Field, field_validator
 from yarl import URL
 
@@ -184,11 +185,16 @@ class VllmEngine:
         await asyncio.to_thread(self._unload, name)
 
     async def healthy(self) -> EngineHealth:
-        """What the server says of itself, with how many requests it has, and whether it still has the adapters."""
+        """What the server says of itself, with how many requests it has, and whether it still has the adapters.
+
+        Raises TimeoutError where that is not told in time: a server that is busy is not down.
+        """
         try:
             note = await asyncio.to_thread(self._server.busy)
             there = await asyncio.to_thread(self._server.loaded)
         except (DependencyError, ModelError) as error:
+            if isinstance(error.__cause__, httpx.ReadTimeout):
+                raise TimeoutError(str(error)) from error
             return EngineHealth("down", str(error))
         if lost := [name for name in self._adapters if self._named(name) not in there]:
             return EngineHealth("degraded", f"vLLM has lost {', '.join(lost)}; a request will load it again")

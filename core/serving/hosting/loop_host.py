@@ -26,9 +26,9 @@ from .warming import in_words
 from .watch import Watch
 
 log = logging.getLogger(__name__)
-FIRST_LOOK = 0.1  # seconds that the registry may take at the start, before what was served last is taken: MLflow's
-# import alone takes two, in which an engine is up
-PATIENCE = 30.0  # and where nothing was
+HEAD_START = 5.0  # seconds that what was served last has to come up before the registry is looked at: MLflow's import
+# takes two, and one of two cores
+PATIENCE = 30.0  # seconds that the registry may take at the start where nothing was
 SILENT = 3  # looks at the engine without an answer, after which it counts as dead
 BREATH = 0.05  # seconds between looks at an engine whose requests fail
 
@@ -52,6 +52,7 @@ class LoopHost:
         self._notes = {"memory": "", "engine": ""}
         self._look_again = self._heard = self._offline = False
         self._woken, self._suspected, self._turn = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._begun = asyncio.Event()
         self.settled = asyncio.Event()
         """Set once all that could be brought up at the start has been."""
 
@@ -140,7 +141,7 @@ class LoopHost:
         """Serve until cancelled; then the engines are closed."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch.run())
+                tasks.create_task(self._look())
                 tasks.create_task(self._guard())
                 tasks.create_task(self._keep())
         except* Exception:
@@ -149,10 +150,18 @@ class LoopHost:
             self._routed = None
             await asyncio.shield(self._fleet.close())
 
+    async def _look(self) -> None:
+        if self._at_hand():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEAD_START):
+                    await self._begun.wait()
+        await self._watch.run()
+
     async def _keep(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE if self._standing is None else FIRST_LOOK):
-                await self._watch.looked.wait()
+        if not self._at_hand():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._watch.looked.wait()
         while True:
             self._woken.clear()
             try:
@@ -161,7 +170,9 @@ class LoopHost:
             except Exception as error:  # who is served goes on being served
                 log.exception("%s: what is served could not be changed", self.hosted.name)
                 self._keeper.put_off(f"what is served could not be changed ({in_words(error)})")
-            self.settled.set()
+            self._begun.set()
+            if self._watch.looked.is_set() or self._watch.trouble:
+                self.settled.set()
             self._tell()
             pause = min(self.hosted.settings.health, max(0.0, self._keeper.not_before - _now()) or 60.0)
             with suppress(TimeoutError):

@@ -124,6 +124,15 @@ def test_a_full_server_says_so_and_keeps_what_it_has(
         assert (caught.value.status, caught.value.code) == (404, "model_not_found")
 
 
+def test_a_server_that_does_not_say_how_it_is_in_time_is_busy_not_down(
+    server: MockVllm, tiny: ModelFiles, place: Path
+) -> None:
+    with Vllm(base_url=server.url, timeout=0.2).serve(tiny, {}, place) as engine:
+        server.silent = 1.0
+        with pytest.raises(TimeoutError, match="vLLM does not answer"):
+            run(engine.healthy())
+
+
 def test_a_server_that_was_started_again_gets_its_adapters_back(
     server: MockVllm, engine: VllmEngine, adapters: dict[str, Adapter]
 ) -> None:

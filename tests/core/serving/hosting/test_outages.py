@@ -114,7 +114,7 @@ def test_a_start_does_not_wait_for_a_slow_registry_and_one_in_the_midst_of_a_swa
         stage.releases.promote("2")
         stage.releases.asked.clear()
         stage.releases.there.clear()
-        async with stage.hosting() as host:
+        async with Host([stage.hosted()], tmp_path / "home") as host:
             try:
                 await until(lambda: host.health()[0].state == "ok")
                 assert await stage.ask(host) == "1" and not stage.releases.asked
