@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, aclosing, contextmanager, suppres
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
 from pydantic import Field, field_validator
 from yarl import URL
 
@@ -20,7 +19,7 @@ from ..models.store import ModelFiles
 from ..settings import Setting
 from .base import Adapter, Body, EngineHealth, Route, check_name, check_served
 from .endpoint import Endpoint
-from .vllm_server import VllmServer, copy_adapter, served_name
+from .vllm_server import LateError, VllmServer, copy_adapter, served_name
 
 GOES_ON = {"add_generation_prompt": False, "continue_final_message": True}
 """An answer that was begun is gone on with, as in llama.cpp."""
@@ -192,9 +191,9 @@ class VllmEngine:
         try:
             note = await asyncio.to_thread(self._server.busy)
             there = await asyncio.to_thread(self._server.loaded)
+        except LateError as error:
+            raise TimeoutError(str(error)) from error
         except (DependencyError, ModelError) as error:
-            if isinstance(error.__cause__, httpx.ReadTimeout):
-                raise TimeoutError(str(error)) from error
             return EngineHealth("down", str(error))
         if lost := [name for name in self._adapters if self._named(name) not in there]:
             return EngineHealth("degraded", f"vLLM has lost {', '.join(lost)}; a request will load it again")

@@ -48,6 +48,10 @@ def copy_adapter(adapter: Adapter, target: Path) -> None:
         ) from error
 
 
+class LateError(DependencyError):
+    """The server took the request and has not answered in time: it may only be busy."""
+
+
 class VllmServer:
     """The server at `url`, without /v1. Every call raises DependencyError when it does not answer."""
 
@@ -159,9 +163,8 @@ class VllmServer:
         return answered.status_code, " ".join(said.split())[:LONGEST_MESSAGE]
 
     def _silent(self, error: httpx.HTTPError) -> DependencyError:
-        return DependencyError(
-            f"{self._url}: vLLM does not answer ({type(error).__name__}); start it, or check `engine.base_url`"
-        )
+        kind = LateError if isinstance(error, httpx.ReadTimeout) else DependencyError
+        return kind(f"{self._url}: vLLM does not answer ({type(error).__name__}); start it, or check `engine.base_url`")
 
 
 def _gauge(metrics: str, name: str) -> float | None:

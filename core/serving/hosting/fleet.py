@@ -73,7 +73,7 @@ class Fleet:
         async with self._changing:
             try:
                 await running.engine.add(name, admitted.adapter)
-                await ask_first(running.engine, name, self._hosted)
+                await ask_first(running.engine, name, self._hosted, self._hosted.question)
             except Exception as error:
                 await self._take_out(running, name)
                 if (await state_of(running))[0] == "down":
@@ -123,10 +123,10 @@ class Fleet:
         Whoever will have most of the traffic is asked the loop's question, so that its prompt has been read; the
         others a word, for beside a busy engine each reading of a prompt takes seconds.
         """
-        most = admitted[0] if admitted else None
-        await ask_first(running.engine, None, self._hosted, A_WORD if most else ())
+        most, whole = admitted[0] if admitted else None, self._hosted.question
+        await ask_first(running.engine, None, self._hosted, A_WORD if most else whole)
         for one in sorted(admitted, key=lambda one: (one.version in new, one is most)):
-            question = () if one is most else A_WORD
+            question = whole if one is most else A_WORD
             try:
                 await ask_first(running.engine, self._hosted.adapter_name(one.version), self._hosted, question)
             except NotReadyError as error:

@@ -151,17 +151,14 @@ class LoopHost:
             await asyncio.shield(self._fleet.close())
 
     async def _look(self) -> None:
+        """Look at the registry, once what was served last has had its head start."""
         if self._at_hand():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(HEAD_START):
-                    await self._begun.wait()
+            await _set(self._begun, HEAD_START)
         await self._watch.run()
 
     async def _keep(self) -> None:
         if not self._at_hand():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
-                    await self._watch.looked.wait()
+            await _set(self._watch.looked, PATIENCE)
         while True:
             self._woken.clear()
             try:
@@ -175,9 +172,7 @@ class LoopHost:
                 self.settled.set()
             self._tell()
             pause = min(self.hosted.settings.health, max(0.0, self._keeper.not_before - _now()) or 60.0)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._woken.wait()
+            await _set(self._woken, pause)
 
     async def _settle(self) -> bool:
         """One step; whether another should follow at once."""
@@ -316,6 +311,13 @@ class LoopHost:
         """Let whoever waits for a version look again."""
         self._turn.set()
         self._turn = asyncio.Event()
+
+
+async def _set(event: asyncio.Event, seconds: float) -> None:
+    """Wait until it is set, at most `seconds`."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 def _now() -> float:

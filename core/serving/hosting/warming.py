@@ -24,14 +24,11 @@ class NotReadyError(Exception):
         self.lasting = lasting
 
 
-async def ask_first(engine: Engine, adapter: str | None, hosted: Hosted, question: Question = ()) -> None:
-    """Ask `question`, by default the loop's, as a caller would; greedy and short.
-
-    Raises NotReadyError that blames nobody.
-    """
+async def ask_first(engine: Engine, adapter: str | None, hosted: Hosted, question: Question) -> None:
+    """Ask `question` as a caller would; greedy and short. Raises NotReadyError that blames nobody."""
     settings = hosted.settings
     body: dict[str, Any] = {
-        "messages": list(question or hosted.question), "max_tokens": settings.warm_up_tokens, "temperature": 0
+        "messages": list(question), "max_tokens": settings.warm_up_tokens, "temperature": 0
     }  # fmt: skip
     try:
         async with asyncio.timeout(settings.warm_up):
