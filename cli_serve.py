@@ -29,22 +29,26 @@ def serve(
 
     A promotion is served within seconds, a rollback too. Without a champion the base answers.
     """
-    from .core.serving.gateway.keys import StoredKeys
-    from .core.serving.gateway.server import bound, is_loopback, run
-    from .core.serving.gateway.settings import Door
+    from .core.memory import uncollected
 
-    near = is_loopback(host)
-    keys = StoredKeys(home() / KEYS, time.time, always=not near)
-    if not near and not keys.any_works():
-        raise ConfigError(
-            f"{host} can be reached from elsewhere, and there is no API key yet: `wheelwork keys add NAME` makes one"
-        )
-    socket = bound(host, port)
-    served = _read(loops)
-    from .blocks.environment import prepare
+    with uncollected():  # hundreds of modules are read, and leave no garbage
+        from .core.serving.gateway.keys import StoredKeys
+        from .core.serving.gateway.server import bound, is_loopback, run
+        from .core.serving.gateway.settings import Door
 
-    prepare(home())
-    from .blocks.gateway import opened
+        near = is_loopback(host)
+        keys = StoredKeys(home() / KEYS, time.time, always=not near)
+        if not near and not keys.any_works():
+            raise ConfigError(
+                f"{host} can be reached from elsewhere, and there is no API key yet: make one with "
+                "`wheelwork keys add NAME`"
+            )
+        socket = bound(host, port)
+        served = _read(loops)
+        from .blocks.environment import prepare
+
+        prepare(home())
+        from .blocks.gateway import opened
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 

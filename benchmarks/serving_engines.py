@@ -110,7 +110,12 @@ async def swapped(place: Place, swaps: int) -> list[Figure]:
             at = await place.promote()
             first = await _first_answer(heard, place.newest)
             made.append(Swap(str(place.newest), at, came(looks, at), first))
-            print(f"version {place.newest}: answered {first - at:.1f} s after it was promoted", flush=True)
+            process = (came(looks, at) or float("nan")) - at
+            print(
+                f"version {place.newest}: its engine’s process {process:.1f} s after it was promoted, "
+                f"its answer {first - at:.1f} s",
+                flush=True,
+            )
         await asyncio.sleep(REST)
         ended = True
         await load

@@ -1,4 +1,4 @@
-"""What should be served, as MLflow says: asked every second, so that a look mostly costs no more than a few `stat`s."""
+"""What should be served, as MLflow says: asked twice a second; a look mostly costs no more than a few `stat`s."""
 
 import json
 import time

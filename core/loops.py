@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,7 @@ from .formats import LabelledText
 from .generation.example import Example
 from .generation.material import Material
 from .generation.planning import Generation
-from .generation.suitability import Acknowledged, Facts, SuiteFacts, assess, refuse_bad_fits
+from .generation.suitability import Acknowledged, Facts, Suitability, SuiteFacts, assess, bad_fits_of, refuse_bad_fits
 from .generation.tasks import AnyTask
 from .generation.writing import Writing
 from .labelled import read_prompts, refuse_leaks
@@ -200,12 +201,16 @@ class Loop:
             self._check_suite(suite, rehearsal)
         engine = settings.engine.kind if settings.engine else "llamacpp" if is_gguf(settings.model) else "transformers"
         refuse_engine(settings.train, engine, str(folder / CONFIG))
-        self.suitability = assess(self._facts(), settings.gate)
-        self.acknowledged = refuse_bad_fits(self.suitability, settings.acknowledge, str(folder / CONFIG))
+        self.acknowledged = refuse_bad_fits(bad_fits_of(self._facts()), settings.acknowledge, str(folder / CONFIG))
 
     @property
     def name(self) -> str:
         return self.settings.name
+
+    @cached_property
+    def suitability(self) -> Suitability:
+        """Whether the task suits a small model. Worked out when it is asked for: a start of the gateway never asks."""
+        return assess(self._facts(), self.settings.gate)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -284,8 +289,6 @@ class Loop:
     def _facts(self) -> Facts:
         """What the suitability check looks at."""
         settings, material = self.settings, self.material
-        seeds = [(seed.text, seed.label or seed.category) for seed in material.seeds]
-        passages = list(material.passages.values())
         return Facts(
             task=settings.task.kind,
             name=settings.name,
@@ -294,15 +297,15 @@ class Loop:
             setting=settings.task.setting,
             language=settings.language,
             labels=material.categories,
-            counts=Counter(category for _, category in seeds),
-            seeds=seeds,
+            counts=Counter(seed.label or seed.category for seed in material.seeds),
+            seeds=[(seed.text, seed.label or seed.category) for seed in material.seeds],
             targets=[
                 SuiteFacts(name, suite.settings.scorer.kind, len(suite.items))
                 for name, suite in self.suites.items()
                 if suite.settings.role == "target"
             ],
-            passages=len(passages) if passages else None,
-            under_headings=sum(bool(passage.heading) for passage in passages),
+            passages=len(material.passages) or None,
+            under_headings=sum(bool(passage.heading) for passage in material.passages.values()),
         )
 
     @property

@@ -77,12 +77,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Suitability:
-    """The three answers, and what the task is a bad fit for."""
+    """The three answers."""
 
     structured: Answer
     learnable: Answer
     verifiable: Answer
-    bad_fits: tuple[BadFit, ...]
 
 
 class Acknowledged(Setting):
@@ -100,33 +99,33 @@ class Acknowledged(Setting):
 
 
 def assess(facts: Facts, gate: GateSettings | None = None) -> Suitability:
-    """Answer the three questions and look for bad fits. Pure; under a second for 2,000 seeds."""
+    """Answer the three questions. Pure; under a second for 2,000 seeds."""
+    return Suitability(_structured(facts), _learnable(facts), _verifiable(facts, gate or GateSettings()))
+
+
+def bad_fits_of(facts: Facts) -> tuple[BadFit, ...]:
+    """What the task is a bad fit for. Pure, and much quicker than `assess`: every reading of a loop asks it."""
     said = {
         "name": facts.name.replace("_", " ").replace("-", " "),
         "description": facts.description,
         "instruction": facts.instruction,
         "setting": facts.setting,
     }
-    return Suitability(
-        structured=_structured(facts),
-        learnable=_learnable(facts),
-        verifiable=_verifiable(facts, gate or GateSettings()),
-        bad_fits=bad_fits(said, facts.labels, [text for text, _ in facts.seeds], facts.task),
-    )
+    return bad_fits(said, facts.labels, [text for text, _ in facts.seeds], facts.task)
 
 
 def refuse_bad_fits(
-    suitability: Suitability, acknowledged: Sequence[Acknowledged], where: str = "loop.yaml"
+    found: Sequence[BadFit], acknowledged: Sequence[Acknowledged], where: str = "loop.yaml"
 ) -> list[tuple[BadFit, str]]:
     """The bad fits that are acknowledged, with their reasons, for the log. Raises ConfigError for any other."""
     reasons = {entry.fit: entry.reason for entry in acknowledged}
-    for fit in suitability.bad_fits:
+    for fit in found:
         if fit.kind not in reasons:
             raise ConfigError(
                 f"{where}: this looks like {fit.kind.replace('_', ' ')} ({fit.evidence}), which is refused because "
                 f'{fit.why}; if you answer for it, add `acknowledge: [{{fit: {fit.kind}, reason: "…"}}]`'
             )
-    return [(fit, reasons[fit.kind]) for fit in suitability.bad_fits]
+    return [(fit, reasons[fit.kind]) for fit in found]
 
 
 # structured: how free is the answer?

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wheelwork.core.errors import ConfigError
-from wheelwork.core.generation.suitability import Acknowledged, Facts, SuiteFacts, assess, refuse_bad_fits
+from wheelwork.core.generation.suitability import Acknowledged, Facts, SuiteFacts, assess, bad_fits_of, refuse_bad_fits
 from wheelwork.core.settings import parse
 
 SCENARIOS = Path(str(resources.files("wheelwork.scenarios")))
@@ -191,8 +191,8 @@ def test_more_items_show_smaller_gains() -> None:
     ],
 )  # fmt: skip
 def test_a_bad_fit_is_found_and_refused(kind: str, said: dict[str, Any]) -> None:
-    found = assess(facts(**said))
-    assert [fit.kind for fit in found.bad_fits] == [kind]
+    found = bad_fits_of(facts(**said))
+    assert [fit.kind for fit in found] == [kind]
     with pytest.raises(ConfigError) as error:
         refuse_bad_fits(found, (), "my/loop.yaml")
     told = str(error.value)
@@ -242,14 +242,14 @@ def test_a_bad_fit_is_found_and_refused(kind: str, said: dict[str, Any]) -> None
     ids=lambda said: str(next(iter(said.values())))[:60],
 )  # fmt: skip
 def test_what_only_sounds_like_a_bad_fit_is_not_refused(said: dict[str, Any]) -> None:
-    assert assess(facts(**said)).bad_fits == ()
+    assert bad_fits_of(facts(**said)) == ()
 
 
 def test_seeds_that_are_web_pages_are_a_bad_fit_but_not_for_code() -> None:
     page = "<html><body><div class='a'><p>Hello</p></div><p>x</p></body>"
     seeds = [*rows(4), *((f"{page} {n}", "billing") for n in range(8))]
-    assert [fit.kind for fit in assess(facts(seeds)).bad_fits] == ["unstructured_pages"]
-    assert assess(facts(seeds, task="code")).bad_fits == ()
+    assert [fit.kind for fit in bad_fits_of(facts(seeds))] == ["unstructured_pages"]
+    assert bad_fits_of(facts(seeds, task="code")) == ()
 
 
 MEDICAL = facts(instruction="Diagnose the patient's disease.")
@@ -257,14 +257,14 @@ MEDICAL = facts(instruction="Diagnose the patient's disease.")
 
 def test_an_acknowledged_bad_fit_comes_back_with_its_reason_for_the_log() -> None:
     given_reason = Acknowledged(fit="medical_diagnosis", reason="a physician reads every answer")
-    [(fit, reason)] = refuse_bad_fits(assess(MEDICAL), [given_reason])
+    [(fit, reason)] = refuse_bad_fits(bad_fits_of(MEDICAL), [given_reason])
     assert (fit.kind, reason) == ("medical_diagnosis", "a physician reads every answer")
     assert fit.evidence.startswith("“Diagnose” in `instruction`")
 
 
 def test_another_acknowledgement_does_not_help() -> None:
     with pytest.raises(ConfigError, match="medical diagnosis"):
-        refuse_bad_fits(assess(MEDICAL), [Acknowledged(fit="legal_judgement", reason="we have a lawyer")])
+        refuse_bad_fits(bad_fits_of(MEDICAL), [Acknowledged(fit="legal_judgement", reason="we have a lawyer")])
 
 
 @pytest.mark.parametrize("entry", [{"fit": "medical_diagnosis", "reason": "why"}, {"fit": "art", "reason": "x" * 20},
@@ -306,7 +306,7 @@ def packaged(folder: Path) -> Facts:
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in SCENARIOS.glob("*/seeds.jsonl")))
 def test_no_packaged_scenario_is_a_bad_fit(name: str) -> None:
-    assert assess(packaged(SCENARIOS / name)).bad_fits == ()
+    assert bad_fits_of(packaged(SCENARIOS / name)) == ()
 
 
 def test_the_first_scenario_is_structured_and_learnable() -> None:

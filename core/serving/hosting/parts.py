@@ -37,7 +37,7 @@ class Releases(Protocol):
     """A loop's registry. Both may wait for a network, are called in threads, and raise DependencyError."""
 
     def champion(self) -> Standing:
-        """Asked every second or so: what costs next to nothing should come first."""
+        """Asked twice a second or so: what costs next to nothing should come first."""
         ...
 
     def release(self, version: str) -> Release | None:

@@ -8,7 +8,7 @@ from ...settings import Setting
 class HostSettings(Setting):
     """How versions come into service and leave it."""
 
-    poll: float = Field(1.0, ge=0.01, le=60, description="seconds between looks at the registry")
+    poll: float = Field(0.5, ge=0.01, le=60, description="seconds between looks at the registry")
     health: float = Field(2.0, ge=0.01, le=60, description="seconds between looks at the engine")
     warm_up: float = Field(60.0, gt=0, le=3600, description="seconds that the first question of a version may take")
     warm_up_tokens: int = Field(8, ge=1, le=512, description="length of the answer to it")
