@@ -13,6 +13,7 @@ share counts once.
 import argparse
 import asyncio
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -287,6 +288,7 @@ def main() -> None:
     chosen = options.parse_args()
     times = dict(QUICK if chosen.quick else TIMES)
     times.update({name: given for name, given in (("swapped", chosen.swaps), ("killed", chosen.kills)) if given})
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the gateway does not outlive it
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="wheelwork-serving-") as folder, Place(chosen.loop, Path(folder)) as place:
         for name in chosen.only:
