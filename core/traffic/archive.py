@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ..digests import SHORT, digest_of
 from ..serving.exchange import Exchange, Feedback
@@ -222,7 +222,7 @@ class Archive:
     ) -> tuple[str, tuple[str, ...]]:
         """The statement, and its columns in order where it takes values by place; what is there already stays, but
         for columns to `replace`."""
-        insert: Any = (sqlite if self.database.is_sqlite else postgresql).insert(table)
+        insert: Any = import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert(table)
         if replace:
             keys = [column.name for column in table.primary_key]
             insert = insert.on_conflict_do_update(

@@ -88,9 +88,9 @@ async def _tell(server: "Server", ready: Callable[[], None]) -> None:
 def _collect_less() -> None:
     """Look for cycles of garbage less often, and never among what stays from the start to the end.
 
-    Requests leave next to none, and looking as often as Python does by default takes 4% of the processor's time.
+    Requests leave next to none, and looking as often as Python does by default takes 4% of the processor's time. Nor
+    is it looked for now: modules leave a thousand objects, and to find them takes a tenth of a second.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, *gc.get_threshold()[1:])
 
