@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Leave the garbage collector off for a batch: rows have no cycles, and looking for some costs a tenth."""
+    """Leave the collector off while much is made without cycles, rows or modules: looking for some costs a tenth."""
     was_on = gc.isenabled()
     gc.disable()
     try:
