@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -261,7 +261,8 @@ def _round(ref: str, samples: int | None, seed: int, from_step: Step | None, rep
         from .core.report import show
         from .flows.improve import improve as flow
     console.print(f"state in {home()}", style="dim")
-    outcome = flow(str(folder), samples=samples, seed=seed, from_step=from_step)
+    stoppable = flow.with_options(on_running=[_stop_at_sigterm])
+    outcome = stoppable(str(folder), samples=samples, seed=seed, from_step=from_step)
     show(outcome, Console(highlight=False))
     if report is not None:
         write_text(report, outcome.model_dump_json(indent=2) + "\n")
@@ -299,14 +300,20 @@ def main() -> None:
         _end(error.exit_code)
 
 
-def _stop(*_: object) -> None:
+def _stop_at_sigterm(*_: object) -> None:
+    """Take SIGTERM back from Prefect, which would tell a server that may have ended by the same word, and wait."""
+    signal.signal(signal.SIGTERM, _stop)
+
+
+def _stop(*_: object) -> NoReturn:
     """End at once: everything that was done is on disk already, and Prefect must not wait for its own server."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    console.print("\nwheelwork: stopped; what was done is kept, and the same command goes on from there", markup=False)
+    said = "\nwheelwork: stopped; what was done is kept, and the same command goes on from there"
+    console.print(said, markup=False, soft_wrap=True)
     _end(130)
 
 
-def _end(code: int) -> None:
+def _end(code: int) -> NoReturn:
     """Leave with `code`, and with nothing running that was started here."""
     import psutil
 

@@ -82,10 +82,10 @@ class Undisturbed:
 
 @dataclass(frozen=True)
 class Disturbed:
-    """A round that was stopped with Ctrl-C and killed twice before it could end."""
+    """A round that was stopped with Ctrl-C and by SIGTERM, and killed twice before it could end."""
 
     home: Home
-    stopped: Ran
+    stopped: list[Ran]
     survivors: list[str]
     made: list[int]
     report: Report

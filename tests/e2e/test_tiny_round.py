@@ -306,7 +306,7 @@ def disturbed(place: Path, databases: Path, server: str, undisturbed: Undisturbe
         made.append(len(home.made_so_far()))
         return ran
 
-    stopped = broken(signal.SIGINT, after=10)
+    stopped = [broken(signal.SIGINT, after=10), broken(signal.SIGTERM, after=made[-1] + 10)]
     survivors = [" ".join(process.cmdline()) for process in home.command.running()]
     broken(signal.SIGKILL, after=made[-1] + 20)
     broken(signal.SIGKILL, after=SAMPLES + REHEARSED + 30)
@@ -316,16 +316,17 @@ def disturbed(place: Path, databases: Path, server: str, undisturbed: Undisturbe
     home.command.end_all()
 
 
-def test_ctrl_c_is_one_sentence_and_leaves_nothing_running(disturbed: Disturbed) -> None:
-    assert disturbed.stopped.code == 130
-    assert "stopped; what was done is kept" in disturbed.stopped.sentence
-    assert "Traceback" not in disturbed.stopped.err
+def test_ctrl_c_and_sigterm_are_one_sentence_and_leave_nothing_running(disturbed: Disturbed) -> None:
+    for stopped in disturbed.stopped:
+        assert stopped.code == 130
+        assert "stopped; what was done is kept" in stopped.sentence
+        assert "Traceback" not in stopped.err
     assert disturbed.survivors == []
 
 
 def test_it_was_stopped_where_it_should_be(disturbed: Disturbed, undisturbed: Undisturbed) -> None:
-    writing, writing_too, measuring = disturbed.made
-    assert 10 <= writing < writing_too < SAMPLES
+    writing, on, writing_too, measuring = disturbed.made
+    assert 10 <= writing < on < writing_too < SAMPLES
     assert SAMPLES + REHEARSED < measuring < undisturbed.made[0]
 
 
