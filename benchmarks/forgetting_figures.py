@@ -1,6 +1,7 @@
 """The figures of the benchmark on forgetting: every group after every round, and what each remedy gains."""
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from .cells import Cell, difference, item_means, share
 from .forgetting_plot import Curve
@@ -29,7 +30,7 @@ def figures(case: str, found: Found, groups: Sequence[int | None], sources: Sequ
         ]
         whole = [share(cell.scores) for cell in rounds[-1]]
         told.append(Figure(case, name, "all groups at the end", sum(whole) / len(whole), "share right"))
-        told.append(Figure(case, name, "seconds a round", seconds_of(rounds), "s"))
+        told.append(Figure(case, name, "seconds a round, median", seconds_of(rounds), "s"))
         for what, items in (("first group", 0), ("all groups", None)):
             if name == NOTHING or NOTHING not in found:
                 continue
@@ -79,9 +80,9 @@ def _over(
 
 
 def seconds_of(rounds: Sequence[Sequence[Cell]]) -> float:
-    """Mean over the second and later rounds of all seeds: training, Fisher information and answers."""
-    later = [cell.seconds for cells in rounds[1:] for cell in cells]
-    return sum(later) / len(later)
+    """Of the second and later rounds of all seeds: training, Fisher information and answers. The median, for other
+    work may hold one up."""
+    return median(cell.seconds for cells in rounds[1:] for cell in cells)
 
 
 def curves(found: Found, groups: Sequence[int | None], sources: Sequence[str]) -> list[Curve]:

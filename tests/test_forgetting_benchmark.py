@@ -164,7 +164,7 @@ def test_figures_tell_each_group_after_each_round_and_what_a_remedy_gains() -> N
     assert found["ewc 1", "all groups at the end - nothing"] == pytest.approx(2 / 3)
     assert found["ewc 1", "all groups at the end - nothing, 95% from"] <= 2 / 3
     assert ("nothing", "first group at the end - nothing") not in found
-    assert found["ewc 1", "seconds a round"] == 3.0
+    assert found["ewc 1", "seconds a round, median"] == 3.0
 
 
 def test_the_picture_names_every_remedy(tmp_path: Path) -> None:
