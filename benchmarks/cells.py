@@ -40,7 +40,7 @@ from wheelwork.core.workspace import write_text
 from .arguments import loop_of, positive
 
 RESAMPLES_SEED = 20_240
-ROW_SECONDS, ITEM_SECONDS = 0.2, 0.25  # a row read in training, an item answered: 135M weights on two cores
+ROW_SECONDS, ITEM_SECONDS = 0.4, 0.37  # a row read in training, an item answered: 135M weights on two cores
 
 
 class Cell(NamedTuple):
