@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -254,15 +254,14 @@ def _round(ref: str, samples: int | None, seed: int, from_step: Step | None, rep
     with _showing() as progress:
         loop.check_training(ModelStore().get(loop.model_ref(loop.settings.model), progress))
         ModelStore().get(loop.model_ref(loop.settings.encoder), progress)
-    from .blocks.environment import prepare
+    from .blocks.environment import prepare, stoppable
 
     prepare(home())
     with console.status("starting Prefect and MLflow"):
         from .core.report import show
         from .flows.improve import improve as flow
     console.print(f"state in {home()}", style="dim")
-    stoppable = flow.with_options(on_running=[_stop_at_sigterm])
-    outcome = stoppable(str(folder), samples=samples, seed=seed, from_step=from_step)
+    outcome = stoppable(flow)(str(folder), samples=samples, seed=seed, from_step=from_step)
     show(outcome, Console(highlight=False))
     if report is not None:
         write_text(report, outcome.model_dump_json(indent=2) + "\n")
@@ -300,12 +299,7 @@ def main() -> None:
         _end(error.exit_code)
 
 
-def _stop_at_sigterm(*_: object) -> None:
-    """Take SIGTERM back from Prefect, which would tell a server that may have ended by the same word, and wait."""
-    signal.signal(signal.SIGTERM, _stop)
-
-
-def _stop(*_: object) -> NoReturn:
+def _stop(*_: object) -> None:
     """End at once: everything that was done is on disk already, and Prefect must not wait for its own server."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     said = "\nwheelwork: stopped; what was done is kept, and the same command goes on from there"
@@ -313,7 +307,7 @@ def _stop(*_: object) -> NoReturn:
     _end(130)
 
 
-def _end(code: int) -> NoReturn:
+def _end(code: int) -> None:
     """Leave with `code`, and with nothing running that was started here."""
     import psutil
 

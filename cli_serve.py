@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from .cli_keys import KEYS
 from .core.errors import ConfigError
+from .core.memory import uncollected
 from .core.workspace import home
 
 if TYPE_CHECKING:
@@ -29,26 +30,22 @@ def serve(
 
     A promotion is served within seconds, a rollback too. Without a champion the base answers.
     """
-    from .core.memory import uncollected
+    from .core.serving.gateway.keys import StoredKeys
+    from .core.serving.gateway.server import bound, is_loopback, run
+    from .core.serving.gateway.settings import Door
 
-    with uncollected():  # hundreds of modules are read, and leave no garbage
-        from .core.serving.gateway.keys import StoredKeys
-        from .core.serving.gateway.server import bound, is_loopback, run
-        from .core.serving.gateway.settings import Door
+    near = is_loopback(host)
+    keys = StoredKeys(home() / KEYS, time.time, always=not near)
+    if not near and not keys.any_works():
+        raise ConfigError(
+            f"{host} can be reached from elsewhere, and there is no API key yet: `wheelwork keys add NAME` makes one"
+        )
+    socket = bound(host, port)
+    served = _read(loops)
+    from .blocks.environment import prepare
 
-        near = is_loopback(host)
-        keys = StoredKeys(home() / KEYS, time.time, always=not near)
-        if not near and not keys.any_works():
-            raise ConfigError(
-                f"{host} can be reached from elsewhere, and there is no API key yet: make one with "
-                "`wheelwork keys add NAME`"
-            )
-        socket = bound(host, port)
-        served = _read(loops)
-        from .blocks.environment import prepare
-
-        prepare(home())
-        from .blocks.gateway import opened
+    prepare(home())
+    from .blocks.gateway import opened
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -62,6 +59,7 @@ def serve(
     console.print("gateway: ended", style="dim")
 
 
+@uncollected()  # it imports hundreds of modules, and they leave no garbage
 def _read(loops: list[str]) -> "list[ServedLoop]":
     """The loops with their bases, fetched if need be. Raises ConfigError for a name that comes twice."""
     from .blocks.background import ServedLoop

@@ -29,7 +29,7 @@ Since = Annotated[str | None, typer.Option(help="From then on: 2026-11-26T14:00,
 
 def collect(loop: LoopName) -> None:
     """Turn traffic into material: corrections, intents, what users disliked and prefer. Done twice it adds nothing."""
-    from .blocks.environment import prepare
+    from .blocks.environment import prepare, stoppable
     from .core.loops import load_loop
     from .core.naming import find_loop
 
@@ -38,7 +38,7 @@ def collect(loop: LoopName) -> None:
     prepare(home())
     with Console(stderr=True).status("starting Prefect and MLflow"):
         from .flows.collect import collect as flow
-    for sentence in flow(str(folder)).sentences:
+    for sentence in stoppable(flow)(str(folder)).sentences:
         out.print(escape(sentence))
 
 

@@ -22,6 +22,7 @@ through the engine that serves. Intervals are 95%, from drawing the items again,
 the seeds; a round with its answers is a cell, and a run that was killed goes on from the last one that is done.
 """
 
+import argparse
 import json
 import random
 import shutil
@@ -30,6 +31,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pydantic import ValidationError
 from wheelwork.core.digests import digest_of
 from wheelwork.core.engines.base import Adapter
 from wheelwork.core.loops import Loop
@@ -48,6 +50,14 @@ from .results import FOLDER, publish
 STRENGTHS = (0.0001, 0.001, 0.01, 0.1)
 
 
+def strength(text: str) -> float:
+    """For `type=`: what `strength` of EWC may be."""
+    try:
+        return Ewc.model_validate({"strength": text}).strength
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no strength of EWC: {error.errors()[0]['msg']}") from None
+
+
 class Remedy(NamedTuple):
     """One way to train the second and the third round."""
 
@@ -60,7 +70,7 @@ class Remedy(NamedTuple):
 def remedies(strengths: Sequence[float], quick: bool = False) -> list[Remedy]:
     """All that are compared; few when it is only to be seen whether they run."""
     plain = [] if quick else [Remedy("scratch", start="scratch")]
-    ewc = [Ewc(strength=strength) for strength in strengths]
+    ewc = [Ewc(strength=one) for one in strengths]
     middle = ewc[len(ewc) // 2 : len(ewc) // 2 + 1]
     both = [] if quick else [Remedy(f"replay, ewc {one.strength:g}", replay=True, keep=(one,)) for one in middle]
     return [
@@ -172,7 +182,7 @@ class Chain:
 
 def main() -> None:
     parser = options(__doc__ or "")
-    parser.add_argument("--strengths", type=float, nargs="+", default=STRENGTHS, help="strengths of EWC")
+    parser.add_argument("--strengths", type=strength, nargs="+", default=STRENGTHS, help="strengths of EWC")
     chosen = parser.parse_args()
     bench, name = opened(chosen, "forgetting", samples=0, items=6)
     if len(bench.loop.labels) < ROUNDS:

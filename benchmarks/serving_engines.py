@@ -110,13 +110,10 @@ async def swapped(place: Place, swaps: int) -> list[Figure]:
             await asyncio.sleep(REST)
             at = await place.promote()
             first = await _first_answer(heard, place.newest)
-            made.append(Swap(str(place.newest), at, came(looks, at), first))
-            process = (came(looks, at) or float("nan")) - at
-            print(
-                f"version {place.newest}: its engine’s process {process:.1f} s after it was promoted, "
-                f"its answer {first - at:.1f} s",
-                flush=True,
-            )
+            process = came(looks, at)
+            made.append(Swap(str(place.newest), at, process, first))
+            told = f"its engine’s process came {(process or float('nan')) - at:.1f} s after it was promoted"
+            print(f"version {place.newest}: {told}, its first answer after {first - at:.1f} s", flush=True)
         await asyncio.sleep(REST)
         ended = True
         await load

@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 from ..core.errors import WorkspaceError
@@ -52,6 +54,13 @@ def prepare(home: Path) -> None:
         os.environ.setdefault(name, value)
     if "PREFECT_API_URL" not in os.environ and (address := running_services(home).get("prefect")):
         os.environ["PREFECT_API_URL"] = f"{address}/api"
+
+
+def stoppable(flow: Any) -> Any:
+    """`flow` with SIGTERM as it is taken now, for the main thread. While a flow runs Prefect takes it, and waits to
+    tell a server that may have ended by the same signal."""
+    handler = signal.getsignal(signal.SIGTERM)
+    return flow.with_options(on_running=[lambda *_: signal.signal(signal.SIGTERM, handler)])
 
 
 def running_services(home: Path) -> dict[str, str]:

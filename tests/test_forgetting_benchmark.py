@@ -1,5 +1,6 @@
 """The benchmark on forgetting: who gets which rows, what it tells, and that finished rounds are not done again."""
 
+import argparse
 import json
 import math
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 from wheelwork.benchmarks.cells import Bench, Cell, Planned
-from wheelwork.benchmarks.forgetting import Chain, Remedy, dealt, few_each, lessons, remedies
+from wheelwork.benchmarks.forgetting import Chain, Remedy, dealt, few_each, lessons, remedies, strength
 from wheelwork.benchmarks.forgetting_figures import ROUNDS, curves, figures
 from wheelwork.benchmarks.forgetting_plot import write_plot
 from wheelwork.core.pool.replay import Replay
@@ -174,3 +175,10 @@ def test_the_picture_names_every_remedy(tmp_path: Path) -> None:
     assert all(name in text for name in ("nothing", "ewc 1", "after round", f"group {ROUNDS}", "loop, 1 seed"))
     write_plot(tmp_path / "f.svg", curves(FOUND, GROUPS, SOURCES), "loop, 1 seed")
     assert (tmp_path / "f.svg").read_bytes() == first
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "inf", "much"])
+def test_what_can_be_no_strength_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is no strength of EWC: Input should be"):
+        strength(text)
+    assert strength("0.1") == 0.1

@@ -222,6 +222,7 @@ class Archive:
     ) -> tuple[str, tuple[str, ...]]:
         """The statement, and its columns in order where it takes values by place; what is there already stays, but
         for columns to `replace`."""
+        # a dialect is imported where its database is: Postgres' alone is a twentieth of a second of each start
         insert: Any = import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert(table)
         if replace:
             keys = [column.name for column in table.primary_key]

@@ -153,12 +153,12 @@ class LoopHost:
     async def _look(self) -> None:
         """Look at the registry, once what was served last has had its head start."""
         if self._at_hand():
-            await _set(self._begun, HEAD_START)
+            await _wait(self._begun, HEAD_START)
         await self._watch.run()
 
     async def _keep(self) -> None:
         if not self._at_hand():
-            await _set(self._watch.looked, PATIENCE)
+            await _wait(self._watch.looked, PATIENCE)
         while True:
             self._woken.clear()
             try:
@@ -172,7 +172,7 @@ class LoopHost:
                 self.settled.set()
             self._tell()
             pause = min(self.hosted.settings.health, max(0.0, self._keeper.not_before - _now()) or 60.0)
-            await _set(self._woken, pause)
+            await _wait(self._woken, pause)
 
     async def _settle(self) -> bool:
         """One step; whether another should follow at once."""
@@ -313,7 +313,7 @@ class LoopHost:
         self._turn = asyncio.Event()
 
 
-async def _set(event: asyncio.Event, seconds: float) -> None:
+async def _wait(event: asyncio.Event, seconds: float) -> None:
     """Wait until it is set, at most `seconds`."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
