@@ -1,10 +1,11 @@
-"""From traffic to material: corrections, intents, what users disliked, what they prefer, and how they take it all."""
+"""From traffic to material: corrections, intents, what users dislike and prefer, and whether they ask otherwise."""
 
 from prefect import flow
 
 from ..core.traffic.told import Collected
 from ..tasks.collect import concluded, keep_pairs, label_intents, log_figures, opened_traffic, plan_for_disliked
 from ..tasks.collect_corrections import take_corrections
+from ..tasks.drift import look_for_drift
 
 
 @flow(name="collect", flow_run_name="collect {loop}", log_prints=False)
@@ -19,5 +20,6 @@ def collect(loop: str) -> Collected:
         intents = label_intents(site=site)
         disliked = plan_for_disliked(site=site)
         pairs = keep_pairs(site=site)
+        drift = look_for_drift(site=site)
         figures = log_figures(site=site)
-        return concluded(site=site, parts=(corrections, intents, disliked, pairs, figures))
+        return concluded(site=site, parts=(corrections, intents, disliked, pairs, drift, figures))

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import task
@@ -68,6 +69,14 @@ def tell_rollback(loop: str, moved: Moved, reason: str) -> None:
         reasons=tuple(filter(None, (reason, moved.note))),
     )
     _tell(home(), settings, notice, f"{settings.name} rollback {moved.entry}")
+
+
+def tell_drift(folder: Path, settings: LoopSettings, reasons: Sequence[str], key: str) -> None:
+    """Tell that users ask otherwise than they did; `key` names the questions that did."""
+    notice = Notice(
+        event="drift.detected", at=time.time(), loop=settings.name, verdict="drifted", reasons=tuple(reasons)
+    )
+    _tell(folder, settings, notice, f"{settings.name} drift {key}")
 
 
 def _tell(folder: Path, settings: LoopSettings, notice: Notice, key: str) -> None:

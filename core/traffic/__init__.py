@@ -19,6 +19,7 @@ intents.py       what each question wanted
 corrections.py   which corrections are taken, and as what
 disliked.py      what users disliked, as remedies of the next round's plan
 preferences.py   pairs of answers of which users preferred one
+drift.py         whether users ask otherwise than they did
 forgetting.py    a user's traffic deleted, wherever it is
 told.py          what a collection did
 """

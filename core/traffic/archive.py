@@ -147,6 +147,26 @@ class Archive:
             found = connection.execute(asked.order_by(intents.c.at.desc(), intents.c.exchange).limit(limit)).mappings()
             return [Intent(**row) for row in found]
 
+    def questions(self, loop: str, since: float, until: float | None = None) -> Iterator[tuple[Exchange, str]]:
+        """Questions with their intents where these are known, by time: those after `since`, and up to `until`."""
+        where = (exchanges.c.loop == loop) & (exchanges.c.at > since) & (intents.c.label != "")
+        if until is not None:
+            where &= exchanges.c.at <= until
+        told = exchanges.join(intents, intents.c.exchange == exchanges.c.id)
+        asked = sa.select(exchanges, intents.c.label).select_from(told).where(where)
+        with self.database.reading() as connection:
+            rows = connection.execution_options(yield_per=MANY).execute(asked.order_by(exchanges.c.at, exchanges.c.id))
+            for row in rows.mappings():
+                yield exchange_of(row), row["label"]
+
+    def asked_since(self, loop: str, since: float) -> tuple[int, float]:
+        """How many questions whose intent is known came after `since`, and within how many seconds."""
+        asked = sa.select(sa.func.count(), sa.func.max(intents.c.at) - sa.func.min(intents.c.at))
+        with self.database.reading() as connection:
+            where = (intents.c.loop == loop) & (intents.c.at > since) & (intents.c.label != "")
+            count, seconds = connection.execute(asked.where(where)).one()
+        return int(count), float(seconds or 0.0)
+
     def clusters(self, loop: str, limit: int) -> list[str]:
         """The names of the clusters of a loop without labels, those that were seen last first."""
         asked = (

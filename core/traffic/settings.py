@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from ..quality.personal import DEFAULT_KINDS, Kind
 from ..settings import Setting
+from .drift import Drift
 
 
 class Collecting(Setting):
@@ -39,6 +40,7 @@ class TrafficSettings(Setting):
     rows: int | None = Field(1_000_000, ge=1, description="exchanges that are kept at most; null: any number")
     megabytes: float | None = Field(None, gt=0, description="texts of exchanges that are kept at most; null: any size")
     collect: Collecting = Field(Collecting(), description="when and how traffic becomes material")
+    drift: Drift | None = Field(Drift(), description="when users ask otherwise than they did; null: nobody looks")
 
     @model_validator(mode="after")
     def _feedback_stays_as_long(self) -> Self:

@@ -16,6 +16,7 @@ from wheelwork.tests.e2e.command import Command, free_port, tiny_loop, until
 
 STARTING = 120.0
 ROUND = 180.0
+BUSY = 30.0
 
 
 class Up:
@@ -33,9 +34,13 @@ class Up:
         self.http = httpx.Client(trust_env=False, timeout=20)
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        address = f"{self.prefect}{path}"
-        response = self.http.get(address) if body is None else self.http.post(address, json=body)
-        return response.raise_for_status().json()
+        address, deadline = f"{self.prefect}{path}", time.monotonic() + BUSY
+        while True:
+            response = self.http.get(address) if body is None else self.http.post(address, json=body)
+            # while its SQLite is written to, Prefect says 503, and its own client comes again too
+            if response.status_code != 503 or time.monotonic() > deadline:
+                return response.raise_for_status().json()
+            time.sleep(1)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,9 @@ from wheelwork.core.ledger.store import Ledger
 from wheelwork.core.pool.store import Pool
 from wheelwork.core.quality.scores.head import read_pairs
 from wheelwork.core.serving.exchange import Exchange, Feedback
+from wheelwork.core.serving.hooks.outbox import Outbox
 from wheelwork.core.traffic.preferences import pairs_path
+from wheelwork.core.traffic.retention import forget_user
 from wheelwork.core.traffic.told import Collected
 from wheelwork.core.workspace import locked
 from wheelwork.tests.core.traffic.rows import an_archive
@@ -135,6 +137,84 @@ def test_killed_half_way_the_next_one_brings_the_rest(
     assert len(found["ledger"]) == found["lines"] == 2 and found["versions"] == 1
     assert sorted(found["marks"].values()) == ["held out to measure on", "no label of the loop", "taken", "taken"]
     assert found["plan"] == 1 and found["pairs"].count("\n") == 2
+
+
+DRIFTING: dict[str, Any] = {
+    "traffic": {"drift": {"rows": 50, "hours": 0}},
+    "notify": [{"url": "http://127.0.0.1:9/", "secret_env": "NEWS", "allow_private": True, "attempts": 1}],
+}
+
+
+@pytest.fixture
+def drifting(mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A loop that looks for drift in every 50 questions, and tells one receiver, which is away."""
+    monkeypatch.setenv("WHEELWORK_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NEWS", "whsec_" + "A" * 32)
+    return tiny_loop(tmp_path / "loop", serve=DRIFTING, **OPTIONS)
+
+
+def ask_of(home: Path, numbers: range, topic: str) -> None:
+    an_archive(home).add([asked(number, f"{topic} in room {number:03}") for number in numbers])
+
+
+SIGNAL, CHARGED = "no signal up in the attic", "please say why I was charged for two months and two more"
+
+
+def test_questions_that_become_others_are_told_once(drifting: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    ask_of(home, range(100), SIGNAL)
+    first = collect(drifting)
+    assert first.figures["windows of questions looked at for drift"] == 2
+    assert not first.notes and Outbox(home).counts() == {}
+    ask_of(home, range(100, 149), CHARGED)
+    assert "windows of questions looked at for drift" not in str(collect(drifting).sentences)
+    ask_of(home, range(149, 250), CHARGED)
+    drifted = collect(drifting)
+    assert drifted.figures["windows of questions looked at for drift"] == 3
+    assert drifted.notes[0].startswith("Users ask otherwise: 50 questions from")
+    assert sum(note.startswith("Users ask otherwise") for note in drifted.notes) == 1
+    assert any("words" in note for note in drifted.notes)
+    assert Outbox(home).counts() == {"given up": 1}
+    assert collect(drifting).notes == () and Outbox(home).counts() == {"given up": 1}
+
+
+def test_a_drift_that_was_told_when_the_flow_was_killed_is_not_told_again(
+    drifting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    ask_of(home, range(50), SIGNAL)
+    collect(drifting)
+    ask_of(home, range(50, 100), CHARGED)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("wheelwork.tasks.drift.Seen.keep", killed)
+        with pytest.raises(BaseException):  # noqa: B017 - a kill, however Prefect tells it
+            collect(drifting)
+    assert Outbox(home).counts() == {"given up": 1}
+    assert collect(drifting).notes[0].startswith("Users ask otherwise")
+    assert Outbox(home).counts() == {"given up": 1}
+
+
+def test_questions_that_were_deleted_leave_their_place_to_the_next_window(drifting: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    ask_of(home, range(50), SIGNAL)
+    collect(drifting)
+    forget_user(an_archive(home), "tiny", "u7")
+    ask_of(home, range(50, 100), CHARGED)
+    assert collect(drifting).notes == ()
+    ask_of(home, range(100, 150), SIGNAL)
+    assert collect(drifting).notes[0].startswith("Users ask otherwise")
+
+
+def test_nobody_looks_where_the_loop_says_so(folder: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    off = tiny_loop(tmp_path / "off", serve={"traffic": {"drift": None}}, **OPTIONS)
+    ask_of(home, range(50), SIGNAL)
+    assert "drift" not in " ".join(collect(off).sentences)
+    assert an_archive(home).marks("tiny", "drift") == {}
 
 
 def test_two_collections_of_a_loop_do_not_run_at_once(folder: Path, tmp_path: Path) -> None:
