@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-suites bench-ledger bench-gate bench-registry bench-canary bench-serving clean lock
+.PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-suites bench-ledger bench-gate bench-registry bench-canary bench-serving bench-drift clean lock
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## +/\t/' | expand -t 14
@@ -39,7 +39,7 @@ check: $(READY)  ## format, lint, types of core, layers
 up: $(READY)     ## Prefect, MLflow, a worker and the deployments, until Ctrl-C
 	@$(BIN)/wheelwork up
 
-bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-suites bench-funnel bench-focus bench-forgetting bench-ledger bench-gate bench-registry bench-canary bench-serving  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
+bench: bench-generation bench-meaning bench-quality bench-round bench-training bench-suites bench-funnel bench-focus bench-forgetting bench-ledger bench-gate bench-registry bench-canary bench-serving bench-drift  ## every benchmark; each prints a table and writes benchmarks/results/NAME.json
 
 bench-generation: $(READY)  ## calls a second, memory, planning; the embedded engine beside itself without us; the peers
 	$(BIN)/python -m wheelwork.benchmarks.generation
@@ -83,6 +83,10 @@ bench-registry: $(READY)  ## promotions killed anywhere and promotions that race
 
 bench-canary: $(READY)  ## canaries against chance, beside z-tests: harmful ones that are rolled back, harmless ones that are not
 	$(BIN)/python -m wheelwork.benchmarks.canary
+
+bench-drift: $(READY)   ## how often drift is told where questions changed, and where they did not; three minutes
+	$(BIN)/python -m wheelwork.benchmarks.drift
+
 bench-serving: $(READY)  ## the gateway before a mock engine: what it adds, what it carries, memory, swaps, kills, webhooks; swaps and kills with llama.cpp
 	$(BIN)/python -m wheelwork.benchmarks.serving
 	$(BIN)/python -m wheelwork.benchmarks.serving_engines

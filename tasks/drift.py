@@ -64,7 +64,7 @@ def look_for_drift(site: Site) -> Part:
         while looked < AT_ONCE and (found := _next(archive, loop, settings)) is not None:
             seen, window = found
             before = _reference(archive, loop, settings, seen)
-            reasons = [] if before is None else _reasons(settings, window, before, embed)
+            reasons = [] if before is None else _reasons(loop, settings, window, before, embed)
             if reasons:
                 key = repr(window.until)
                 announce("drift.detected", site, loop.name, key, reasons=" ".join(reasons))
@@ -112,8 +112,9 @@ def _sample(exchange: Exchange, intent: str, loop: Loop) -> Sample | None:
     return Sample.of_turns(turns, task="traffic", origin="human", **named)
 
 
-def _reasons(settings: Drift, window: Window, before: Window, embed: Embed) -> list[str]:
-    found = drifted(window.side, before.side, settings, embed)
+def _reasons(loop: Loop, settings: Drift, window: Window, before: Window, embed: Embed) -> list[str]:
+    seeds = [seed.text for seed in loop.seeds]
+    found = drifted(window.side, before.side, seeds, settings, embed)
     if not found:
         return []
     first = (

@@ -1,13 +1,13 @@
 """Whether users ask otherwise than they did: windows of questions, and one of them beside an earlier one. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pydantic import Field
 
 from ..quality.batch.check import check
 from ..quality.batch.distance import DistanceCheck
-from ..quality.batch.findings import NAMES, Check, Finding
+from ..quality.batch.findings import Check, Finding
 from ..quality.batch.mix import MixChecks, Target, shares_of
 from ..quality.batch.numbers import NumberChecks
 from ..quality.batch.settings import Batch
@@ -16,7 +16,9 @@ from ..samples import Sample
 from ..settings import Setting
 
 HOUR = 3600.0
-LOOKED_AT: tuple[Check, ...] = ("ks", "psi", "kl", "distance")
+NEAREST = "nearness to the seeds"
+NAMED: dict[Check, str] = {"ks": "KS", "psi": "PSI", "kl": "KL", "distance": "energy distance"}
+LOOKED_AT = tuple(NAMED)
 
 
 class Drift(Setting):
@@ -27,10 +29,11 @@ class Drift(Setting):
         24.0, ge=0, le=8760, description="hours that a window spans at least; a day, so that night is not beside noon"
     )
     texts: int = Field(500, ge=50, le=10_000, description="questions of a window that are embedded at most")
-    alpha: float = Field(0.01, gt=0, lt=0.5, description="largest p-value of a drift, for each kind of check")
-    numbers: NumberChecks = Field(NumberChecks(), description="words, characters and turns: KS and PSI")
-    distance: DistanceCheck = Field(DistanceCheck(), description="where the embeddings of the questions lie")
-    kl: float = Field(0.1, gt=0, description="largest KL divergence of the intents in nats, above what chance makes")
+    alpha: float = Field(0.001, ge=0.0001, le=0.05, description="largest p-value of a drift, for each kind of check")
+    ks: float = Field(0.15, gt=0, le=1, description="limit for words, characters, turns and nearness to the seeds")
+    psi: float = Field(0.1, gt=0, description="limit for the same, above what chance makes")
+    kl: float = Field(0.05, gt=0, description="limit for the intents in nats, above what chance makes")
+    distance: float = Field(0.005, gt=0, le=1, description="limit for the energy distance of the embeddings")
 
 
 class Asked(NamedTuple):
@@ -48,9 +51,9 @@ class Window(NamedTuple):
     side: Side
 
 
-def window_of(asked: Iterable[Asked], settings: Drift, seed: int = 0) -> Window | None:
+def window_of(asked: Iterable[Asked], settings: Drift) -> Window | None:
     """The first whole window of `asked`, which are in the order of time; None where they are too few or too fast."""
-    side = Side(settings.texts, seed)
+    side = Side(settings.texts, seed=0)
     since = until = None
     for one in asked:
         since = one.at if since is None else since
@@ -68,26 +71,29 @@ def _whole(rows: int, seconds: float, settings: Drift) -> bool:
     return rows >= settings.rows and seconds >= settings.hours * HOUR
 
 
-def drifted(recent: Side, before: Side, settings: Drift, embed: Embed, seed: int = 0) -> list[Finding]:
+def drifted(recent: Side, before: Side, seeds: Sequence[str], settings: Drift, embed: Embed) -> list[Finding]:
     """What tells `recent` from `before`; empty where nothing does.
 
-    KS and PSI of lengths, the G-test of the intents, the energy distance of the embeddings: `quality/batch` has them.
-    Where nothing changed, each of the four is wrong in at most `alpha` of the windows, and far less by its limit.
+    KS and PSI of lengths and of each question's cosine to the nearest of `seeds`, the G-test of the intents, the energy
+    distance of the embeddings: `quality/batch` has them. What nobody asked before is named as something known, so that
+    intents alone would not show it; far from all seeds it is. Where nothing changed, each of the four is wrong in at
+    most `alpha` of the windows.
     """
+    for side in (recent, before) if seeds else ():
+        side.tell(NEAREST, (embed(side.texts) @ embed(seeds).T).max(axis=1))
     batch = Batch(
         alpha=settings.alpha,
-        rows=max(settings.texts, 100),
-        numbers=settings.numbers,
-        distance=settings.distance,
+        numbers=NumberChecks(ks=settings.ks, psi=settings.psi),
+        distance=DistanceCheck(limit=settings.distance, permutations=round(10 / settings.alpha)),
         mix=MixChecks(kl=settings.kl),
     )
     target = Target(shares_of(before.categories), before.categories)
-    report = check(recent, before, batch, embed, target, seed).report
+    report = check(recent, before, batch, embed, target, seed=0).report
     return [one for one in report.of("warn") if one.check in LOOKED_AT]
 
 
 def sentence_of(finding: Finding) -> str:
     """A finding for people."""
-    told = "infinite" if finding.value is None else f"{finding.value:.2f}"
-    least = "" if finding.threshold is None else f", limit {finding.threshold:.2f}"
-    return f"{NAMES[finding.check]} of {finding.of} is {told}{least}: {finding.said}."
+    of = "intents" if finding.check == "kl" else finding.of
+    said = "" if finding.check == "distance" else f"; {finding.said}"  # of that only how many components there are
+    return f"{of.capitalize()}: {NAMED[finding.check]} {finding.value:.3g}, limit {finding.threshold:.3g}{said}."

@@ -1,9 +1,11 @@
 """The flow `collect`: traffic into ledger, pool, plan and pairs, once, also when it is killed half-way."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from wheelwork.blocks.tracking import Tracking
 from wheelwork.core.attribution.journal import Journal
@@ -157,6 +159,25 @@ def ask_of(home: Path, numbers: range, topic: str) -> None:
     an_archive(home).add([asked(number, f"{topic} in room {number:03}") for number in numbers])
 
 
+def events(name: str, folder: Path) -> list[Any]:
+    """What Prefect was told of the loop in `folder` under this name."""
+    from prefect.settings import PREFECT_API_URL
+
+    wanted = {"filter": {"event": {"name": [name]}}}
+    answer = httpx.post(f"{PREFECT_API_URL.value()}/events/filter", json=wanted, trust_env=False, timeout=20)
+    found: list[Any] = answer.raise_for_status().json()["events"]
+    return [one for one in found if one["payload"]["loop"] == str(folder)]
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """What `look` finds: events are sent and stored behind the flow's back."""
+    deadline = time.monotonic() + 30
+    while (found := look()) is None:
+        assert time.monotonic() < deadline, "nothing was found within half a minute"
+        time.sleep(0.2)
+    return found
+
+
 SIGNAL, CHARGED = "no signal up in the attic", "please say why I was charged for two months and two more"
 
 
@@ -173,8 +194,11 @@ def test_questions_that_become_others_are_told_once(drifting: Path, tmp_path: Pa
     assert drifted.figures["windows of questions looked at for drift"] == 3
     assert drifted.notes[0].startswith("Users ask otherwise: 50 questions from")
     assert sum(note.startswith("Users ask otherwise") for note in drifted.notes) == 1
-    assert any("words" in note for note in drifted.notes)
+    assert any(note.startswith("Words: KS") for note in drifted.notes)
     assert Outbox(home).counts() == {"given up": 1}
+    event = until(lambda: next(iter(events("wheelwork.drift.detected", drifting)), None))
+    assert event["resource"]["prefect.resource.id"] == "wheelwork.loop.tiny"
+    assert event["payload"]["reasons"] == " ".join(drifted.notes)
     assert collect(drifting).notes == () and Outbox(home).counts() == {"given up": 1}
 
 

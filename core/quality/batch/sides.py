@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ...samples import Sample
 from ...text import words
@@ -60,6 +60,10 @@ class Side:
                 column.append(value)
             self._keep(sample.prompt, category)
             self.rows += 1
+
+    def tell(self, name: str, values: ArrayLike) -> None:
+        """Add a feature that was measured on `texts`, one value each; to be done when all rows are in."""
+        self._numbers[name] = array("d", np.asarray(values, dtype=np.float64).tolist())
 
     def _keep(self, text: str, category: str) -> None:
         if self._most is None or self.rows < self._most:

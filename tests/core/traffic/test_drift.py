@@ -13,6 +13,7 @@ from wheelwork.core.samples import Sample
 from wheelwork.core.traffic.drift import HOUR, Asked, Drift, Window, drifted, sentence_of, window_of
 
 FEW = Drift(rows=50, hours=0)
+SEEDS = ["modem is red", "bill is high"]
 
 
 def question(text: str, label: str = "line") -> Sample:
@@ -95,7 +96,7 @@ def test_of_many_questions_some_are_embedded_and_all_counted() -> None:
 )
 def test_what_changed_is_told(change: dict[str, object], checks: set[str]) -> None:
     before, after = a_side(random.Random(1)), a_side(random.Random(2), **change)  # type: ignore[arg-type]
-    found = drifted(after, before, FEW, embed)
+    found = drifted(after, before, SEEDS, FEW, embed)
     assert checks <= {one.check for one in found}
     assert all(one.outcome == "warn" for one in found)
     assert all(sentence_of(one).endswith(".") and "limit" in sentence_of(one) for one in found)
@@ -103,12 +104,12 @@ def test_what_changed_is_told(change: dict[str, object], checks: set[str]) -> No
 
 def test_what_did_not_change_is_not_told() -> None:
     draw = random.Random(7)
-    assert not [found for _ in range(40) if (found := drifted(a_side(draw), a_side(draw), FEW, embed))]
+    assert not [found for _ in range(40) if (found := drifted(a_side(draw), a_side(draw), SEEDS, FEW, embed))]
 
 
 def test_an_intent_that_nobody_had_is_finite_and_named() -> None:
     draw = random.Random(3)
-    found = drifted(a_side(draw, ("bill", *["parcel"] * 4)), a_side(draw), FEW, embed)
+    found = drifted(a_side(draw, ("bill", *["parcel"] * 4)), a_side(draw), SEEDS, FEW, embed)
     kl = next(one for one in found if one.check == "kl")
     assert kl.value is not None and np.isfinite(kl.value) and "parcel" in sentence_of(kl)
 
@@ -116,4 +117,4 @@ def test_an_intent_that_nobody_had_is_finite_and_named() -> None:
 def test_balance_and_sameness_are_no_drift() -> None:
     draw = random.Random(4)
     lopsided = [a_side(draw, ("modem",) * 19 + ("bill",)) for _ in range(2)]
-    assert drifted(*lopsided, FEW, embed) == []
+    assert drifted(*lopsided, SEEDS, FEW, embed) == []
