@@ -41,6 +41,7 @@ from .results import Figure, publish
 
 SCENARIO = "home_broadband"
 FILES = ("seeds.jsonl", "holdout.jsonl", "dev.jsonl", "drift.jsonl")
+ROWS = 200
 SEEDS = 8  # questions of each known label
 NEW = (0.1, 0.25, 0.5)
 
@@ -168,7 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", help="files of questions with labels")
     parser.add_argument("--draws", type=positive, default=100, help="pairs of windows of each change")
-    parser.add_argument("--rows", type=positive, default=200, help="questions of a window")
+    parser.add_argument("--rows", type=positive, default=ROWS, help="questions of a window")
     chosen = parser.parse_args()
     scenario = find_loop(SCENARIO)
     try:
@@ -178,7 +179,8 @@ def main() -> None:
     case = chosen.data[0].resolve().parent.name if chosen.data else SCENARIO
     print(f"{len(said):,} questions of {len({one.label for one in said})} labels", flush=True)
     figures = run(case, said, chosen.draws, chosen.rows, Remembered(None, encoder))
-    publish(f"drift-{case}" if chosen.data else "drift", figures)
+    name = "-".join(["drift", *([case] if chosen.data else []), *([str(chosen.rows)] if chosen.rows != ROWS else [])])
+    publish(name, figures)
 
 
 def encoder() -> Encoder:
