@@ -11,7 +11,7 @@ as often as the file does; the second is one of these:
 
     the same         drawn alike: whatever is told is a false alarm
     N% new           so many of its questions are of the unknown labels
-    one in three     every third label is asked for three times as often
+    one in three     every third label is asked for three times as often; questions may come twice
     longer           each question says a second one of the same label, too
 """
 
@@ -28,13 +28,13 @@ from wheelwork.core.loops import LoopSettings
 from wheelwork.core.models.encoder import Encoder
 from wheelwork.core.models.store import ModelStore
 from wheelwork.core.naming import find_loop
-from wheelwork.core.people.nearest_mean import NearestMean, fit_nearest_mean
-from wheelwork.core.quality.batch.findings import Check
+from wheelwork.core.people.nearest_mean import fit_nearest_mean
+from wheelwork.core.quality.batch.findings import Finding
 from wheelwork.core.quality.batch.remembered import Remembered
 from wheelwork.core.quality.batch.sides import Side
 from wheelwork.core.quality.files.source import SourceFile
 from wheelwork.core.samples import Sample
-from wheelwork.core.traffic.drift import LOOKED_AT, Drift, drifted
+from wheelwork.core.traffic.drift import Drift, drifted, measured
 
 from .arguments import positive
 from .results import Figure, publish
@@ -46,7 +46,7 @@ SEEDS = 8  # questions of each known label
 NEW = (0.1, 0.25, 0.5)
 
 
-class Said(NamedTuple):
+class Labelled(NamedTuple):
     """A question and its label."""
 
     text: str
@@ -56,19 +56,19 @@ class Said(NamedTuple):
 class Dealt(NamedTuple):
     """What one draw has: the loop's seeds, and what is asked of known and of unknown labels."""
 
-    seeds: list[Said]
-    known: list[Said]
-    unknown: list[Said]
+    seeds: list[Labelled]
+    known: list[Labelled]
+    unknown: list[Labelled]
 
 
-Change = Callable[[random.Random, Dealt, int], list[Said]]
+Change = Callable[[random.Random, Dealt, int], list[Labelled]]
 
 
-def dealt(said: Sequence[Said], draw: random.Random) -> Dealt:
+def dealt(said: Sequence[Labelled], draw: random.Random) -> Dealt:
     """A quarter of the labels becomes unknown, and of each other one a few questions become seeds."""
     labels = sorted({one.label for one in said})
     unknown = set(draw.sample(labels, len(labels) // 4))
-    of: dict[str, list[Said]] = {label: [] for label in labels}
+    of: dict[str, list[Labelled]] = {label: [] for label in labels}
     for one in draw.sample(said, len(said)):
         of[one.label].append(one)
     seeds = [one for label in labels if label not in unknown for one in of[label][:SEEDS]]
@@ -77,28 +77,27 @@ def dealt(said: Sequence[Said], draw: random.Random) -> Dealt:
     return Dealt(seeds, draw.sample(known, len(known)), draw.sample(others, len(others)))
 
 
-def same(draw: random.Random, given: Dealt, rows: int) -> list[Said]:
+def same(draw: random.Random, given: Dealt, rows: int) -> list[Labelled]:
     return given.known[:rows]
 
 
 def new(share: float) -> Change:
-    def change(draw: random.Random, given: Dealt, rows: int) -> list[Said]:
+    def change(draw: random.Random, given: Dealt, rows: int) -> list[Labelled]:
         others = given.unknown[: round(rows * share)]
         return others + given.known[: rows - len(others)]
 
     return change
 
 
-def often(draw: random.Random, given: Dealt, rows: int) -> list[Said]:
+def often(draw: random.Random, given: Dealt, rows: int) -> list[Labelled]:
     favoured = set(sorted({one.label for one in given.known})[::3])
-    # the largest u^(1/w) are a draw without replacement by the weights w (Efraimidis & Spirakis 2006)
-    keyed = [(draw.random() ** (1 / 3 if one.label in favoured else 1), one) for one in given.known]
-    return [one for _, one in sorted(keyed, reverse=True)[:rows]]
+    # with repeats: a file has too few questions of a third of its labels for a window of mostly these
+    return draw.choices(given.known, [3 if one.label in favoured else 1 for one in given.known], k=rows)
 
 
-def longer(draw: random.Random, given: Dealt, rows: int) -> list[Said]:
+def longer(draw: random.Random, given: Dealt, rows: int) -> list[Labelled]:
     more = {one.label: one.text for one in sorted((*given.seeds, *given.known), reverse=True)}  # in each draw the same
-    return [Said(f"{one.text} {more[one.label]}", one.label) for one in given.known[:rows]]
+    return [Labelled(f"{one.text} {more[one.label]}", one.label) for one in given.known[:rows]]
 
 
 CHANGES: dict[str, Change] = {
@@ -109,37 +108,34 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def told(
-    first: Sequence[Said], second: Sequence[Said], seeds: Sequence[Said], embed: Remembered, rows: int
-) -> set[Check]:
-    """The checks that tell the second window from the first."""
-    settings, texts = Drift(rows=rows, hours=0), [one.text for one in seeds]
+def findings(
+    first: Sequence[Labelled], second: Sequence[Labelled], seeds: Sequence[Labelled], embed: Remembered
+) -> list[Finding]:
+    """What is found on the second window beside the first."""
+    texts = [one.text for one in seeds]
     model = fit_nearest_mean(embed(texts), [one.label for one in seeds], [True] * len(seeds))
-    sides = [_side(window, model, embed, settings) for window in (second, first)]
-    return {one.check for one in drifted(sides[0], sides[1], texts, settings, embed)}
+    settings = Drift(hours=0)
+    before, recent = (measured(_side(window, settings), texts, model, embed) for window in (first, second))
+    return drifted(recent, before, settings)
 
 
-def _side(window: Sequence[Said], model: NearestMean, embed: Remembered, settings: Drift) -> Side:
-    intents = model.probabilities(embed([one.text for one in window])).argmax(axis=1)
-    samples = [
-        Sample.of_turns([("user", one.text)], task="traffic", origin="human", label=model.labels[int(at)])
-        for one, at in zip(window, intents, strict=True)
-    ]
+def _side(window: Sequence[Labelled], settings: Drift) -> Side:
+    samples = (Sample.of_turns([("user", one.text)], task="traffic", origin="human") for one in window)
     return Side.of(samples, settings.texts)
 
 
-def questions(files: Sequence[Path]) -> list[Said]:
+def questions(files: Sequence[Path]) -> list[Labelled]:
     """Every question of the files with a label, the first of equal ones. Raises DataError."""
-    found: dict[str, Said] = {}
+    found: dict[str, Labelled] = {}
     for file in files:
         for batch in SourceFile(file):
             for sample in batch.samples(range(len(batch))):
                 if isinstance(sample, Sample) and sample.label and sample.prompt:
-                    found.setdefault(sample.prompt, Said(sample.prompt, sample.label))
+                    found.setdefault(sample.prompt, Labelled(sample.prompt, sample.label))
     return list(found.values())
 
 
-def run(case: str, said: Sequence[Said], draws: int, rows: int, embed: Remembered) -> list[Figure]:
+def run(case: str, said: Sequence[Labelled], draws: int, rows: int, embed: Remembered) -> list[Figure]:
     """The share of the pairs in which drift is told, by change; and by which check. Prints each when it is done."""
     figures = []
     for name, change in CHANGES.items():
@@ -151,14 +147,17 @@ def run(case: str, said: Sequence[Said], draws: int, rows: int, embed: Remembere
             second = change(draw, given, rows)
             if min(len(first), len(second)) < rows:
                 raise SystemExit(f"{len(said)} questions are too few for two windows of {rows}; give fewer --rows")
-            found.append(told(first, second, given.seeds, embed, rows))
-        share, interval = sum(map(bool, found)) / draws, wilson_interval(sum(map(bool, found)), draws)
+            found.append(findings(first, second, given.seeds, embed))
+        told = [{one.check for one in each if one.outcome == "warn"} for each in found]
+        unknown = sum(any(one.check == "kl" and one.outcome == "unknown" for one in each) for each in found)
+        share, interval = sum(map(bool, told)) / draws, wilson_interval(sum(map(bool, told)), draws)
         figures += [
             Figure(case, name, "told", share, f"of {draws}"),
             Figure(case, name, "told, 95% from", interval[0], "share"),
             Figure(case, name, "told, 95% to", interval[1], "share"),
-            *(Figure(case, name, f"told by {check}", sum(check in one for one in found) / draws, "share")
-              for check in LOOKED_AT),
+            *(Figure(case, name, f"told by {check}", sum(check in one for one in told) / draws, "share")
+              for check in ("ks", "psi", "kl", "distance")),
+            Figure(case, name, "too few questions to compare intents", unknown / draws, "share"),
         ]  # fmt: skip
         print(f"{name}: told in {share:.0%} of {draws} pairs, {time.perf_counter() - started:.0f} s", flush=True)
     return figures

@@ -18,6 +18,8 @@ from .tables import collected, exchanges, feedback, intents
 MANY = 500  # rows or ids that one statement names
 OWN = (exchanges.c.key == "") | (exchanges.c.key == feedback.c.key)
 """Feedback by the key that asked: while the database is away nobody can tell, so another's may come in."""
+_LOOKED_AT = exchanges.join(intents, intents.c.exchange == exchanges.c.id)
+_QUESTION = (intents.c.label != "") & (exchanges.c.messages != "[]")
 FIELDS = tuple(name for name in Exchange.model_fields if name != "messages")
 
 Record = Mapping[str, Any]
@@ -147,24 +149,21 @@ class Archive:
             found = connection.execute(asked.order_by(intents.c.at.desc(), intents.c.exchange).limit(limit)).mappings()
             return [Intent(**row) for row in found]
 
-    def questions(self, loop: str, since: float, until: float | None = None) -> Iterator[tuple[Exchange, str]]:
-        """Questions with their intents where these are known, by time: those after `since`, and up to `until`."""
-        where = (exchanges.c.loop == loop) & (exchanges.c.at > since) & (intents.c.label != "")
-        if until is not None:
-            where &= exchanges.c.at <= until
-        told = exchanges.join(intents, intents.c.exchange == exchanges.c.id)
-        asked = sa.select(exchanges, intents.c.label).select_from(told).where(where)
+    def questions(self, loop: str, since: float, until: float | None = None) -> Iterator[Exchange]:
+        """Questions that could be read and were looked at, by time: those after `since`, and up to `until`."""
+        asked = sa.select(exchanges).select_from(_LOOKED_AT).where(_QUESTION, exchanges.c.loop == loop)
+        asked = asked.where(exchanges.c.at > since, *([] if until is None else [exchanges.c.at <= until]))
         with self.database.reading() as connection:
             rows = connection.execution_options(yield_per=MANY).execute(asked.order_by(exchanges.c.at, exchanges.c.id))
             for row in rows.mappings():
-                yield exchange_of(row), row["label"]
+                yield exchange_of(row)
 
     def asked_since(self, loop: str, since: float) -> tuple[int, float]:
-        """How many questions whose intent is known came after `since`, and within how many seconds."""
-        asked = sa.select(sa.func.count(), sa.func.max(intents.c.at) - sa.func.min(intents.c.at))
+        """How many of these there are after `since`, and within how many seconds they were asked."""
+        asked = sa.select(sa.func.count(), sa.func.max(exchanges.c.at) - sa.func.min(exchanges.c.at))
+        asked = asked.select_from(_LOOKED_AT).where(_QUESTION, exchanges.c.loop == loop, exchanges.c.at > since)
         with self.database.reading() as connection:
-            where = (intents.c.loop == loop) & (intents.c.at > since) & (intents.c.label != "")
-            count, seconds = connection.execute(asked.where(where)).one()
+            count, seconds = connection.execute(asked).one()
         return int(count), float(seconds or 0.0)
 
     def clusters(self, loop: str, limit: int) -> list[str]:

@@ -51,6 +51,26 @@ class TrafficSettings(Setting):
             )
         return self
 
+    @model_validator(mode="after")
+    def _two_windows_are_kept(self) -> Self:
+        if "drift" in self.model_fields_set and self.no_drift:
+            raise ValueError(self.no_drift)
+        return self
+
+    @property
+    def no_drift(self) -> str:
+        """Why there never are two windows of questions to compare, as exchanges go before; empty where there are."""
+        drift = self.drift
+        if drift is None:
+            return ""
+        if 2 * drift.hours > 24 * self.days:
+            short = f"`drift.hours` ({drift.hours:g}) does not fit twice into `days` ({self.days:g})"
+        elif self.rows is not None and 2 * drift.rows > self.rows:
+            short = f"`drift.rows` ({drift.rows}) does not fit twice into `rows` ({self.rows})"
+        else:
+            return ""
+        return f"{short}, so no window of questions is kept to look for drift; lower it, or set `drift: null`"
+
 
 def due(counts: Mapping[str, int | float], settings: Collecting) -> bool:
     """Whether traffic is to be collected now.

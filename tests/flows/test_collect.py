@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 from wheelwork.blocks.tracking import Tracking
 from wheelwork.core.attribution.journal import Journal
 from wheelwork.core.errors import BusyError
@@ -16,7 +17,8 @@ from wheelwork.core.quality.scores.head import read_pairs
 from wheelwork.core.serving.exchange import Exchange, Feedback
 from wheelwork.core.serving.hooks.outbox import Outbox
 from wheelwork.core.traffic.preferences import pairs_path
-from wheelwork.core.traffic.retention import forget_user
+from wheelwork.core.traffic.retention import DAY, forget_user
+from wheelwork.core.traffic.settings import TrafficSettings
 from wheelwork.core.traffic.told import Collected
 from wheelwork.core.workspace import locked
 from wheelwork.tests.core.traffic.rows import an_archive
@@ -192,7 +194,7 @@ def test_questions_that_become_others_are_told_once(drifting: Path, tmp_path: Pa
     ask_of(home, range(149, 250), CHARGED)
     drifted = collect(drifting)
     assert drifted.figures["windows of questions looked at for drift"] == 3
-    assert drifted.notes[0].startswith("Users ask otherwise: 50 questions from")
+    assert drifted.notes[0].startswith("Users ask otherwise: 50 questions from ")
     assert sum(note.startswith("Users ask otherwise") for note in drifted.notes) == 1
     assert any(note.startswith("Words: KS") for note in drifted.notes)
     assert Outbox(home).counts() == {"given up": 1}
@@ -214,31 +216,81 @@ def test_a_drift_that_was_told_when_the_flow_was_killed_is_not_told_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("wheelwork.tasks.drift.Seen.keep", killed)
+        patch.setattr("wheelwork.tasks.drift._Looking.done", killed)
         with pytest.raises(BaseException):  # noqa: B017 - a kill, however Prefect tells it
             collect(drifting)
     assert Outbox(home).counts() == {"given up": 1}
     assert collect(drifting).notes[0].startswith("Users ask otherwise")
     assert Outbox(home).counts() == {"given up": 1}
+    until(lambda: events("wheelwork.drift.detected", drifting) or None)
+    assert len(events("wheelwork.drift.detected", drifting)) == 1
 
 
-def test_questions_that_were_deleted_leave_their_place_to_the_next_window(drifting: Path, tmp_path: Path) -> None:
+def test_what_is_deleted_of_the_reference_does_not_hide_a_drift(drifting: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     ask_of(home, range(50), SIGNAL)
     collect(drifting)
     forget_user(an_archive(home), "tiny", "u7")
     ask_of(home, range(50, 100), CHARGED)
-    assert collect(drifting).notes == ()
-    ask_of(home, range(100, 150), SIGNAL)
     assert collect(drifting).notes[0].startswith("Users ask otherwise")
 
 
-def test_nobody_looks_where_the_loop_says_so(folder: Path, tmp_path: Path) -> None:
+def test_a_reference_that_is_gone_leaves_its_place_to_the_oldest_window(drifting: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    off = tiny_loop(tmp_path / "off", serve={"traffic": {"drift": None}}, **OPTIONS)
+    ask_of(home, range(100), SIGNAL)
+    assert collect(drifting).figures["windows of questions looked at for drift"] == 2
+    for number in range(40):
+        forget_user(an_archive(home), "tiny", f"u{number}")
+    ask_of(home, range(100, 150), CHARGED)
+    assert collect(drifting).notes[0].startswith("Users ask otherwise")
+    for number in range(150):
+        forget_user(an_archive(home), "tiny", f"u{number}")
+    ask_of(home, range(150, 200), SIGNAL)
+    assert collect(drifting).notes == ()  # there is nothing to compare with
+
+
+def test_exchanges_of_which_only_the_voiced_are_kept_are_no_window(drifting: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    old = [at_once(number, f"{CHARGED} {number}", at=time.time() - 40 * DAY + number) for number in range(60)]
+    an_archive(home).add(old, [said(number, thumb="up") for number in range(60)])
+    ask_of(home, range(100, 150), SIGNAL)
+    assert collect(drifting).figures["windows of questions looked at for drift"] == 1
+
+
+def test_what_the_loop_answered_before_is_no_drift(drifting: Path, tmp_path: Path) -> None:
+    def talk(numbers: range, answer: str) -> None:
+        told = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": answer}]
+        last = [{"role": "user", "content": SIGNAL}]
+        an_archive(home).add([asked(number, SIGNAL, messages=(*told, *last)) for number in numbers])
+
+    home = tmp_path / "home"
+    talk(range(50), "yes")
+    talk(range(50, 100), "of course, and let me tell you all that we know of attics and of signals in them")
+    found = collect(drifting)
+    assert found.figures["windows of questions looked at for drift"] == 2 and found.notes == ()
+
+
+def test_nobody_looks_where_the_loop_says_so(drifting: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
     ask_of(home, range(50), SIGNAL)
+    off = tiny_loop(tmp_path / "off", serve={"traffic": {"drift": None}}, **OPTIONS)
     assert "drift" not in " ".join(collect(off).sentences)
     assert an_archive(home).marks("tiny", "drift") == {}
+    short = tiny_loop(tmp_path / "short", serve={"traffic": {"days": 1}}, **OPTIONS)
+    assert collect(short).notes == (
+        "serve.traffic: `drift.hours` (24) does not fit twice into `days` (1), so no window of questions is kept to "
+        "look for drift; lower it, or set `drift: null`.",
+    )
+    assert collect(drifting).figures["windows of questions looked at for drift"] == 1
+
+
+@pytest.mark.parametrize(
+    ("traffic", "words"),
+    [({"days": 3, "drift": {"hours": 48}}, "drift.hours"), ({"rows": 300, "drift": {"rows": 200}}, "drift.rows")],
+)
+def test_windows_that_are_never_kept_are_refused(traffic: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=f"{words}.*does not fit twice"):
+        TrafficSettings.model_validate(traffic)
 
 
 def test_two_collections_of_a_loop_do_not_run_at_once(folder: Path, tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ class Side:
             self._keep(sample.prompt, category)
             self.rows += 1
 
-    def tell(self, name: str, values: ArrayLike) -> None:
-        """Add a feature that was measured on `texts`, one value each; to be done when all rows are in."""
+    def add_feature(self, name: str, values: ArrayLike) -> None:
+        """Add a number that was measured on `texts`, one value each; to be done when all rows are in."""
         self._numbers[name] = array("d", np.asarray(values, dtype=np.float64).tolist())
 
     def _keep(self, text: str, category: str) -> None:
