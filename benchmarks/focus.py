@@ -3,6 +3,7 @@
     python -m wheelwork.benchmarks.focus                    scenarios/home_broadband
     python -m wheelwork.benchmarks.focus --loop FOLDER      another loop, such as `wheelwork init` makes
     python -m wheelwork.benchmarks.focus --by base          measured on the base, as in a first round
+    python -m wheelwork.benchmarks.focus --arms "top loss"  only some of the settings, beside plain training
     python -m wheelwork.benchmarks.focus --quick            few samples, items and settings, one seed: whether it runs
 
 For each seed the loop's teacher writes one wave of samples, and the loop's funnel sifts it. The loop's base is trained
@@ -19,7 +20,7 @@ differences are paired. Two 95% intervals: from drawing items again, each with t
 (what other items would change), and Student's over the seeds (what another seed would change).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,18 +90,24 @@ class Compared:
 
 def main() -> None:
     parser = options(__doc__ or "")
+    known = [*ARMS, *GRADED, *CONFIDENCE]
+    parser.add_argument("--arms", nargs="+", choices=known, default=known, metavar="ARM", help=f"of {', '.join(known)}")
     parser.add_argument("--by", choices=("champion", "base"), default="champion", help="the model that measures")
     chosen = parser.parse_args()
     bench, name = opened(chosen, "focus")
+    arms = {PLAIN, *(QUICK if chosen.quick else chosen.arms)}
+    arms |= {ALIKE} if arms & CONFIDENCE.keys() else set()
     if chosen.by == "base":
         name += "-base"
-    cells = run(bench, planned(bench, range(chosen.seeds), chosen.by == "champion", chosen.quick))
+    cells = run(bench, planned(bench, range(chosen.seeds), chosen.by == "champion", arms, chosen.quick))
     found = [*compared(cells, bench.groups)]
     publish(name, figures(bench.loop.name, found, len(bench.groups)))
     show(found, chosen.seeds)
 
 
-def planned(bench: Bench, seeds: Sequence[int], by_champion: bool, quick: bool) -> list[Planned]:
+def planned(
+    bench: Bench, seeds: Sequence[int], by_champion: bool, chosen: Collection[str], quick: bool
+) -> list[Planned]:
     """Every cell of every seed; writes the samples, and trains the champion, that they need."""
     seeding = bench.loop.material.seed_samples()[:: SEEDS_QUICK if quick else 1]
     arms = ARMS | (GRADED if bench.loop.settings.generate.controls.difficulty else {})
@@ -115,7 +122,7 @@ def planned(bench: Bench, seeds: Sequence[int], by_champion: bool, quick: bool) 
         champion = _champion(bench, seed, seeding) if by_champion else None
         alike = [one.model_copy(update={"weight": 1.0}) for one in guessed]
         for arm, changes in {**arms, **(CONFIDENCE if guessed else {})}.items():
-            if quick and arm not in QUICK:
+            if arm not in chosen:
                 continue
             part = written.kept if arm in arms else alike if arm == ALIKE else guessed
             cells.append(_cell(bench, arm, seed, [*seeding, *part], changes, champion))
