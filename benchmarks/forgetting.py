@@ -47,7 +47,7 @@ from .forgetting_figures import NOTHING, ROUNDS, curves, figures
 from .forgetting_plot import write_plot
 from .results import FOLDER, publish
 
-STRENGTHS = (0.0001, 0.001, 0.01, 0.1)
+STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # from what holds nothing to what lets nothing new in
 
 
 def strength(text: str) -> float:
@@ -193,7 +193,7 @@ def main() -> None:
     found = run(bench, tried, range(chosen.seeds), rows_per_label=2 if chosen.quick else None)
     groups = group_of_items(bench)
     publish(name, figures(bench.loop.name, found, groups, bench.groups))
-    write_plot(FOLDER / f"{name}.svg", curves(found, groups, bench.groups), f"{bench.loop.name}, {chosen.seeds} seeds")
+    write_plot(FOLDER / f"{name}.svg", curves(found, groups, bench.groups), f"{bench.loop.name}, seeds: {chosen.seeds}")
     print(f"drawn in {FOLDER / name}.svg")
 
 

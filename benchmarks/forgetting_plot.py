@@ -48,6 +48,7 @@ def _over_rounds(axes: Any, curves: Sequence[Curve]) -> None:
             [100 * (high - mean) for mean, _, high in curve.first],
         ]
         style = {"color": COLOURS[at % len(COLOURS)], "marker": SHAPES[at % len(SHAPES)]}
+        style["linestyle"] = "-" if at < len(COLOURS) else "--"
         axes.errorbar(places, means, yerr=spread, label=curve.name, linewidth=1.3, capsize=2, markersize=5, **style)
     rounds = range(1, len(curves[0].first) + 1) if curves else ()
     axes.set_xticks(list(rounds))

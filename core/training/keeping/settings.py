@@ -25,7 +25,7 @@ class Ewc(Setting):
 
     kind: Literal["ewc"] = "ewc"
     needs: ClassVar[str] = "replayed or rehearsal"
-    strength: float = Field(0.01, gt=0, le=1e6, description="how firmly; the loss for forgetting grows with it")
+    strength: float = Field(1.0, gt=0, le=1e6, description="how firmly; the loss for forgetting grows with it")
     rows: int = Field(
         64, ge=1, le=10_000, description="how many replayed and rehearsal samples tell which weights count, half each"
     )
