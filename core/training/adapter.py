@@ -65,11 +65,17 @@ def _base(base: ModelFiles, settings: Training, hardware: Hardware) -> Any:
     dtype = getattr(torch, hardware.dtype.chosen)
     options: dict[str, Any] = {"quantization_config": _nf4(dtype)} if settings.quantize == "nf4" else {}
     try:
-        return transformers.AutoModelForCausalLM.from_pretrained(
+        network = transformers.AutoModelForCausalLM.from_pretrained(
             base.folder, dtype=dtype, local_files_only=True, **options
         )
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         raise ModelError(f"{base.folder}: transformers cannot load this model for training ({error})") from error
+    for module in network.modules():
+        # on such a processor the first pass in eval mode, as over the frozen base, would lay the weights of a layer in
+        # 4 bits out for inference for good, and no gradient comes through that
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return network
 
 
 def _nf4(dtype: torch.dtype) -> Any:
