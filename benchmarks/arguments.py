@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from wheelwork.core.errors import WheelworkError
 from wheelwork.core.loops import Loop, Overrides, load_loop
@@ -15,10 +17,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def loop_of(ref: str, overrides: Overrides | None = None) -> Loop:
-    """The loop that `--loop` names; where it cannot be read, the reason is printed and the benchmark ends with 2."""
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What cannot be read is one sentence, and the benchmark ends with 2."""
     try:
-        return load_loop(find_loop(ref), overrides)
+        yield
     except WheelworkError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def loop_of(ref: str, overrides: Overrides | None = None) -> Loop:
+    """The loop that `--loop` names; where it cannot be read, the reason is printed and the benchmark ends with 2."""
+    with refusing():
+        return load_loop(find_loop(ref), overrides)

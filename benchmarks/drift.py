@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from wheelwork.core.errors import WheelworkError
+from wheelwork.core.errors import DataError
 from wheelwork.core.evaluation.statistics import wilson_interval
 from wheelwork.core.loops import LoopSettings
 from wheelwork.core.models.encoder import Encoder
@@ -36,7 +36,7 @@ from wheelwork.core.quality.files.source import SourceFile
 from wheelwork.core.samples import Sample
 from wheelwork.core.traffic.drift import Drift, drifted, measured
 
-from .arguments import positive
+from .arguments import positive, refusing
 from .results import Figure, publish
 
 SCENARIO = "home_broadband"
@@ -136,7 +136,10 @@ def questions(files: Sequence[Path]) -> list[Labelled]:
 
 
 def run(case: str, said: Sequence[Labelled], draws: int, rows: int, embed: Remembered) -> list[Figure]:
-    """The share of the pairs in which drift is told, by change; and by which check. Prints each when it is done."""
+    """The share of the pairs in which drift is told, by change; and by which check. Prints each when it is done.
+
+    Raises DataError for too few questions.
+    """
     figures = []
     for name, change in CHANGES.items():
         started, found = time.perf_counter(), []
@@ -146,7 +149,10 @@ def run(case: str, said: Sequence[Labelled], draws: int, rows: int, embed: Remem
             first, given = given.known[:rows], given._replace(known=given.known[rows:])
             second = change(draw, given, rows)
             if min(len(first), len(second)) < rows:
-                raise SystemExit(f"{len(said)} questions are too few for two windows of {rows}; give fewer --rows")
+                raise DataError(
+                    f"{len(said)} questions with labels are too few for two windows of {rows}; give more --data or "
+                    "fewer --rows"
+                )
             found.append(findings(first, second, given.seeds, embed))
         told = [{one.check for one in each if one.outcome == "warn"} for each in found]
         unknown = sum(any(one.check == "kl" and one.outcome == "unknown" for one in each) for each in found)
@@ -171,13 +177,12 @@ def main() -> None:
     parser.add_argument("--rows", type=positive, default=ROWS, help="questions of a window")
     chosen = parser.parse_args()
     scenario = find_loop(SCENARIO)
-    try:
+    with refusing():
         said = questions(chosen.data or [scenario / file for file in FILES])
-    except WheelworkError as error:
-        raise SystemExit(str(error)) from None
     case = chosen.data[0].resolve().parent.name if chosen.data else SCENARIO
     print(f"{len(said):,} questions of {len({one.label for one in said})} labels", flush=True)
-    figures = run(case, said, chosen.draws, chosen.rows, Remembered(None, encoder))
+    with refusing():
+        figures = run(case, said, chosen.draws, chosen.rows, Remembered(None, encoder))
     name = "-".join(["drift", *([case] if chosen.data else []), *([str(chosen.rows)] if chosen.rows != ROWS else [])])
     publish(name, figures)
 

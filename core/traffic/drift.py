@@ -1,7 +1,7 @@
 """Whether users ask otherwise than they did: windows of questions, and one of them beside an earlier one.
 
 window = window_of(asked, settings)                      the first whole one
-recent = measured(window, seeds, model, embed)           and likewise what it is held against
+recent = measured(window.side, seeds, model, embed)      and likewise what it is held against
 findings = drifted(recent, before, settings)             those that warn are the drift
 """
 

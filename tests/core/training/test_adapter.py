@@ -126,3 +126,11 @@ def test_a_base_in_bfloat16_has_an_adapter_in_float32_and_packs_within_its_round
     learnt = [weight.grad for name, weight in network.named_parameters() if "lora_B" in name]
     assert all(gradient is not None and gradient.dtype == torch.float32 for gradient in learnt)
     assert any(gradient.any() for gradient in learnt if gradient is not None)
+
+
+def test_nf4_is_never_laid_out_for_inference_in_a_training(tiny: ModelFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)  # as on such a processor
+    settings = plain(quantize="nf4")
+    network = with_adapter(tiny, settings, choose(machine(), settings))
+    told = [one.support_avx512bf16_for_cpu for one in network.modules() if hasattr(one, "support_avx512bf16_for_cpu")]
+    assert told and not any(told)
