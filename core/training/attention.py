@@ -12,10 +12,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from .tree import Stretch
+from .tree import Chunks
 
 NAME = "by_piece"
-Pieces = list[tuple[Stretch, tuple[Stretch, ...], torch.Tensor]]  # own tokens, what stands before, and the mask
 
 
 def by_piece(
@@ -26,11 +25,13 @@ def by_piece(
     attention_mask: torch.Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    pieces: Pieces | None = None,
+    pieces: Chunks | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """As `AttentionInterface` wants it: query (1, heads, L, width), key and value (1, key heads, L, width) to
     (1, L, heads, width). Without `pieces` it is transformers' own for SDPA.
+
+    Keys and values are cut once, and not anew for each piece: the gradient of a cut is as long as the row.
     """
     if pieces is None:
         done: tuple[torch.Tensor, None] = sdpa_attention_forward(
@@ -39,10 +40,12 @@ def by_piece(
         return done
     if options.get("softcap") is not None or options.get("position_bias") is not None:
         raise ValueError("this attention has no soft cap and no position bias")
-    parts = []
-    for own, before, mask in pieces:
-        asked, seen, heard = query[:, :, slice(*own)], _at(key, own, before), _at(value, own, before)
-        parts.append(_attended(asked, seen, heard, mask, dropout, scaling))
+    masks = pieces.added(query.shape[1] // key.shape[1], query.dtype)
+    keys, values = torch.split(key, pieces.sizes, 2), torch.split(value, pieces.sizes, 2)
+    parts = [
+        _attended(asked, _joined(keys, way), _joined(values, way), mask, dropout, scaling)
+        for asked, way, mask in zip(torch.split(query, pieces.own, 2), pieces.ways, masks, strict=True)
+    ]
     return torch.cat(parts, 2).transpose(1, 2), None
 
 
@@ -51,22 +54,13 @@ def _attended(
 ) -> torch.Tensor:
     """Heads that share keys ask them one after another, as so many more tokens: no key is copied for them."""
     batch, heads, tokens, width = query.shape
-    times = heads // key.shape[1]
-    out = F.scaled_dot_product_attention(
-        query.reshape(batch, heads // times, times * tokens, width),
-        key,
-        value,
-        mask.repeat(times, 1),
-        dropout_p=dropout,
-        scale=scale,
-    )
+    folded = query.reshape(batch, key.shape[1], -1, width)
+    out = F.scaled_dot_product_attention(folded, key, value, mask, dropout_p=dropout, scale=scale)
     return out.view(batch, heads, tokens, -1)
 
 
-def _at(states: torch.Tensor, own: Stretch, before: tuple[Stretch, ...]) -> torch.Tensor:
-    if not before:
-        return states[:, :, slice(*own)]
-    return torch.cat([states[:, :, slice(*stretch)] for stretch in (*before, own)], 2)
+def _joined(chunks: tuple[torch.Tensor, ...], way: list[int]) -> torch.Tensor:
+    return chunks[way[0]] if len(way) == 1 else torch.cat([chunks[number] for number in way], 2)
 
 
 AttentionInterface.register(NAME, by_piece)

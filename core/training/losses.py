@@ -98,11 +98,15 @@ def head_is_last(network: Any) -> bool:
 @contextmanager
 def _passed_over(layer: Any) -> Iterator[None]:
     """The model without `layer`: what it is given is what it gives."""
+    own = layer.__dict__.get("forward")  # such as of fused.py
     layer.forward = lambda states: states
     try:
         yield
     finally:
-        del layer.forward
+        if own is None:
+            del layer.forward
+        else:
+            layer.forward = own
 
 
 @contextmanager

@@ -21,9 +21,9 @@ from jinja2 import TemplateError
 
 from ..errors import ModelError
 from ..samples import REHEARSAL, Sample
-from .tree import Tokens, Tree
+from .tree import Chunks, Tokens, Tree
 
-Row = dict[str, Any]  # tensors, and the pieces of a tree
+Row = dict[str, Any]  # tensors, and the chunks of a tree
 BESIDE = ("targets", "weights", "teacher_ids", "teacher_logs", "teacher_settings")  # of a row, and not for the model
 
 
@@ -123,7 +123,7 @@ def pack(batch: Sequence[Encoded], *, by_piece: bool = False) -> Row:
         "logits_to_keep": torch.tensor(list(chain(*sources))),
         "targets": torch.tensor(list(chain(*(one.completion for one in batch)))),
         "weights": torch.tensor([one.weight for one in batch for _ in one.completion]),
-        **({"pieces": [(*piece, piece.mask()) for piece in tree.pieces]} if by_piece else {}),
+        **({"pieces": Chunks(tree.pieces)} if by_piece else {}),
     }
 
 

@@ -5,6 +5,7 @@ it. So a text is one piece, and what stands before it a few stretches of others.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -59,6 +60,32 @@ class Tree:
             seen = torch.cat([torch.arange(*stretch) for stretch in (*piece.before, piece.own)])
             sees[slice(*piece.own), seen] = piece.mask()
         return sees
+
+
+class Chunks:
+    """A row cut wherever a piece or what stands before one begins or ends: of which chunks each piece is made."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        ways = [(*piece.before, piece.own) for piece in pieces]
+        edges = sorted({edge for way in ways for stretch in way for edge in stretch})
+        number = {edge: place for place, edge in enumerate(edges)}
+        self.own = [end - begin for (begin, end), _ in pieces]  # tokens of each piece; together the row
+        self.sizes = [end - begin for begin, end in pairwise(edges)]  # tokens of each chunk; together the row
+        self.ways = [[chunk for begin, end in way for chunk in range(number[begin], number[end])] for way in ways]
+        self._seen = [piece.mask() for piece in pieces]
+        self._added: dict[tuple[int, torch.dtype], list[torch.Tensor]] = {}
+
+    def added(self, times: int, dtype: torch.dtype) -> list[torch.Tensor]:
+        """For each piece (times · n, S), what is added to the products of its tokens with what they see: 0, or −∞.
+
+        The n tokens of the piece stand there so many times, one after the other. Made once for all layers.
+        """
+        if (times, dtype) not in self._added:
+            self._added[times, dtype] = [
+                torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, -torch.inf).repeat(times, 1)
+                for seen in self._seen
+            ]
+        return self._added[times, dtype]
 
 
 def shared_tokens(one: Tokens, other: Tokens) -> int:

@@ -6,12 +6,15 @@ import pytest
 import torch
 import transformers
 from peft import LoraConfig, get_peft_model
+from wheelwork.core.training import fused
 from wheelwork.core.training.fused import fuse
 
 SHAPED: dict[str, Any] = {
     "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
     "num_key_value_heads": 2,
 }  # fmt: skip
+LINEAR = 2 * 7  # of two layers
+NORMS, HEAD = 5, 1
 UNDROPPED = {"resid_pdrop": 0, "attn_pdrop": 0, "embd_pdrop": 0}
 TOKENS = torch.arange(12)[None] * 7 % 100
 
@@ -37,12 +40,23 @@ def worth(network: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     return logits, {name: one.grad.clone() for name, one in network.named_parameters() if one.grad is not None}
 
 
+@pytest.fixture(params=["here", "onednn", "linear"])
+def product(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products as this processor gets them, and as each kind of processor does."""
+    if request.param == "onednn" and not torch.backends.mkldnn.is_available():
+        pytest.skip("this torch has no oneDNN")
+    chosen = {"onednn": fused._onednn, "linear": torch.nn.functional.linear}.get(request.param)
+    if chosen is not None:
+        monkeypatch.setattr(fused, "_product", lambda: chosen)
+
+
+@pytest.mark.usefixtures("product")
 @pytest.mark.parametrize(
     ("config", "parts"),
     [
-        (transformers.LlamaConfig(**SHAPED), 2 * 7 + 5),
-        (transformers.Qwen2Config(**SHAPED), 2 * 7 + 5),  # its q, k and v have a bias
-        (transformers.GPT2Config(vocab_size=100, n_embd=32, n_layer=2, n_head=4, **UNDROPPED), 0),
+        (transformers.LlamaConfig(**SHAPED), 2 * LINEAR + NORMS + HEAD),  # each layer with its update, and as it is
+        (transformers.Qwen2Config(**SHAPED), 2 * LINEAR + NORMS + HEAD),  # its q, k and v have a bias
+        (transformers.GPT2Config(vocab_size=100, n_embd=32, n_layer=2, n_head=4, **UNDROPPED), HEAD),
     ],
 )
 def test_values_and_gradients_stay_what_they_were(config: Any, parts: int) -> None:
@@ -68,12 +82,12 @@ def test_without_the_adapter_the_base_answers() -> None:
 
 @pytest.mark.parametrize("lora", [{"lora_dropout": 0.1}, {"use_dora": True}])
 def test_updates_of_another_kind_are_left_alone(lora: dict[str, Any]) -> None:
-    assert fuse(adapted(transformers.LlamaConfig(**SHAPED), **lora)) == 5  # the norms
+    assert fuse(adapted(transformers.LlamaConfig(**SHAPED), **lora)) == LINEAR + NORMS + HEAD
 
 
 def test_a_norm_that_only_has_the_name_is_left_alone() -> None:
     gemma = transformers.GemmaConfig(**SHAPED, head_dim=8)  # its norms multiply by 1 + weight
-    assert fuse(adapted(gemma)) == 2 * 7
+    assert fuse(adapted(gemma)) == 2 * LINEAR + HEAD
 
 
 def test_what_is_saved_does_not_know_of_it() -> None:

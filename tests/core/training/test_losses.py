@@ -10,6 +10,7 @@ import transformers
 from peft import LoraConfig, get_peft_model
 from wheelwork.core.engines.base import Adapter
 from wheelwork.core.models.store import ModelFiles
+from wheelwork.core.training.fused import fuse
 from wheelwork.core.training.losses import head_is_last, keeping_losses, learning_losses
 from wheelwork.core.training.packing import Encoded, completion_logits, encode, pack
 from wheelwork.tests.core.engines.served import log_probabilities
@@ -88,6 +89,15 @@ def test_an_output_layer_in_parts_gives_the_same(network: Any, fresh: bool, monk
     torch.cat(found).sum().backward()
     again = [weight.grad for weight in network.parameters() if weight.requires_grad]
     torch.testing.assert_close(again, gradients, rtol=1e-4, atol=1e-6)
+
+
+def test_an_output_layer_keeps_what_it_computes_with(network: Any) -> None:
+    head = network.get_output_embeddings()
+    assert fuse(network)
+    own = head.forward
+    assert head_is_last(network)
+    learning_losses(network, ROW, head)
+    assert head.forward is own
 
 
 def test_a_model_that_caps_its_answers_has_no_last_layer() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wheelwork.core.errors import ModelError
 from wheelwork.core.models.store import ModelFiles
+from wheelwork.core.training.attention import NAME
 from wheelwork.core.training.packing import (
     Encoded,
     alone,
@@ -114,12 +115,12 @@ def loss_and_gradients(model: Any, rows: Sequence[dict[str, torch.Tensor]]) -> t
     return loss.item(), {name: weight.grad.clone() for name, weight in model.named_parameters()}
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "by_piece"])
+@pytest.mark.parametrize("attention", ["sdpa", NAME])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_packed_row_has_the_loss_and_the_gradients_of_its_samples_one_by_one(name: str, attention: str) -> None:
     model = network(ARCHITECTURES[name]()).train()
     model.set_attn_implementation(attention)
-    row = pack(batch(), by_piece=attention == "by_piece")
+    row = pack(batch(), by_piece=attention == NAME)
     packed, gradients = loss_and_gradients(model, [row])
     single, expected = loss_and_gradients(model, [alone(one) for one in batch()])
     assert packed == pytest.approx(single, rel=1e-5)

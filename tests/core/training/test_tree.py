@@ -1,8 +1,9 @@
 """A tree of texts in one row: nothing twice that is worth sparing, and every way to be found again."""
 
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from wheelwork.core.training.tree import Tree, shared_tokens
+from wheelwork.core.training.tree import Chunks, Tree, shared_tokens
 
 TEXT = st.lists(st.integers(0, 2), min_size=1, max_size=14)
 TEXTS = st.lists(TEXT, min_size=1, max_size=7)
@@ -35,6 +36,21 @@ def test_a_token_sees_what_stands_before_it_in_its_text_and_nothing_else(texts: 
     for way in tree.ways:
         for number, place in enumerate(way):
             assert mask[place].nonzero().flatten().tolist() == sorted(way[: number + 1])
+
+
+@given(TEXTS)
+def test_chunks_hold_what_each_piece_sees_in_its_order(texts: list[list[int]]) -> None:
+    tree = Tree(texts)
+    chunks = Chunks(tree.pieces)
+    assert sum(chunks.own) == sum(chunks.sizes) == len(tree)
+    held = torch.arange(len(tree)).split(chunks.sizes)
+    for piece, way, added in zip(tree.pieces, chunks.ways, chunks.added(2, torch.float32), strict=True):
+        seen = torch.cat([held[chunk] for chunk in way])
+        allowed = tree.mask()[slice(*piece.own)][:, seen]
+        assert allowed.sum() == tree.mask()[slice(*piece.own)].sum()
+        assert torch.equal(added == 0, allowed.repeat(2, 1)) and bool(
+            (added[~allowed.repeat(2, 1)] == -torch.inf).all()
+        )
 
 
 def test_what_only_some_share_is_read_once_too() -> None:
