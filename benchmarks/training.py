@@ -43,7 +43,7 @@ from .results import Figure, publish
 
 OURS = f"wheelwork {__version__}"
 TRL = Peer("trl", "1.16.0", ("trl==1.16.0",), "peer_trainers.py")
-SEED, THREADS, REPEATS = 0, 2, 3
+SEED, THREADS, REPEATS = 0, 2, 5
 SETTINGS = Training(noise=0, warmup=0.0, checkpoint_steps=1_000_000)
 
 
