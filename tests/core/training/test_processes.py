@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -27,6 +27,7 @@ from wheelwork.tests.core.training.toys import STEPS, TRAINING, sample, samples,
 
 ONE = TRAINING.model_copy(update={"dropout": 0.0})
 TWO = ONE.model_copy(update={"processes": 2})
+GIVEN = samples(11)  # the last batch has one sample less, and each has rehearsal on one process alone
 LONG = TWO.model_copy(update={"epochs": 40, "checkpoint_steps": 10})  # not over before a signal has come
 
 encoded = st.builds(
@@ -60,19 +61,32 @@ def test_a_process_for_which_nothing_is_left_learns_nothing() -> None:
     assert part_of(batch, 1, 2) == [replace(batch[0], weight=0.0)]
 
 
-def test_two_processes_train_the_adapter_that_one_trains(tiny: ModelFiles, tmp_path: Path) -> None:
-    given = samples(11)  # the last batch has one sample less, and each has rehearsal on one process alone
-    seen: list[Step] = []
-    one = train(tiny, tmp_path / "one", settings=ONE, samples=given)
-    two = train(tiny, tmp_path / "two", settings=TWO, samples=given, on_step=seen.append)
+@dataclass(frozen=True)
+class Ran:
+    """What two processes made of GIVEN."""
+
+    folder: Path
+    trained: Trained
+    seen: list[Step]
+
+
+@pytest.fixture(scope="module")
+def by_two(tiny: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder, seen = tmp_path_factory.mktemp("two"), list[Step]()
+    return Ran(folder, train(tiny, folder, settings=TWO, samples=GIVEN, on_step=seen.append), seen)
+
+
+def test_two_processes_train_the_adapter_that_one_trains(tiny: ModelFiles, tmp_path: Path, by_two: Ran) -> None:
+    one = train(tiny, tmp_path, settings=ONE, samples=GIVEN)
+    two, seen = by_two.trained, by_two.seen
     assert two.losses == pytest.approx(one.losses, rel=1e-4)
     assert (two.samples, two.tokens, two.packed, two.hardware) == (one.samples, one.tokens, True, one.hardware)
     assert [(step.step, step.steps) for step in seen] == [(n, STEPS) for n in range(1, STEPS + 1)]
     assert tuple(step.loss for step in seen) == two.losses
-    weights = [load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("one", "two")]
+    weights = [load_file(folder / "adapter" / "adapter_model.safetensors") for folder in (tmp_path, by_two.folder)]
     for name, weight in weights[0].items():
         assert torch.allclose(weights[1][name], weight, rtol=1e-2, atol=1e-4), name
-    assert [path.name for path in (tmp_path / "two").iterdir()] == ["adapter"]
+    assert [path.name for path in by_two.folder.iterdir()] == ["adapter"]
 
 
 def test_two_processes_measure_what_is_held_back_as_one_does(tiny: ModelFiles, tmp_path: Path) -> None:
@@ -140,17 +154,15 @@ def test_a_training_that_is_stopped_leaves_no_process(tiny: ModelFiles, tmp_path
     assert eventually(lambda: not any(one.is_running() for one in started))
 
 
-def test_processes_below_a_child_train_the_same_and_end_with_it(tiny: ModelFiles, tmp_path: Path) -> None:
+def test_processes_below_a_child_train_the_same_and_end_with_it(tiny: ModelFiles, tmp_path: Path, by_two: Ran) -> None:
     def in_child(folder: Path, on_step: OnStep) -> Trained:
-        return learn(
-            samples(), tiny, TWO, seed=0, target=folder / "adapter", checkpoints=folder / "work", on_step=on_step
-        )
+        return learn(GIVEN, tiny, TWO, seed=0, target=folder / "adapter", checkpoints=folder / "work", on_step=on_step)
 
     seen: list[Step] = []
     started: list[psutil.Process] = []
     trained = in_child(tmp_path / "whole", seen.append)
     assert trained.losses == tuple(step.loss for step in seen)
-    assert trained.losses == train(tiny, tmp_path / "here", settings=TWO).losses
+    assert trained.losses == by_two.trained.losses
 
     def stop(step: Step) -> None:
         started.extend(launched())
