@@ -43,7 +43,8 @@ from .results import Figure, publish
 
 OURS = f"wheelwork {__version__}"
 TRL = Peer("trl", "1.16.0", ("trl==1.16.0",), "peer_trainers.py")
-SEED, THREADS, REPEATS = 0, 2, 5
+SEED, THREADS, REPEATS = 0, 2, 3
+STEPS, DEAR = 12, 5  # of a case, and of one that shares nothing
 SETTINGS = Training(noise=0, warmup=0.0, checkpoint_steps=1_000_000)
 
 
@@ -79,15 +80,16 @@ def main() -> None:
     chosen = options.parse_args()
     if chosen.child:
         return child(chosen.child)
-    rows, repeats = (3 * SETTINGS.batch_size, 1) if chosen.quick else (5 * SETTINGS.batch_size, REPEATS)
-    found = [figure for case in cases(rows) for figure in compared(case, repeats)]
+    steps, repeats = (3, 1) if chosen.quick else (STEPS, REPEATS)
+    found = [figure for case in cases(steps) for figure in compared(case, repeats)]
     publish("training-quick" if chosen.quick else "training", found)
 
 
-def cases(rows: int) -> list[Case]:
-    """The samples of each case."""
+def cases(steps: int) -> list[Case]:
+    """The samples of each case, for so many steps at most."""
     seeds = load_loop(find_loop("home_broadband")).material.seed_samples()
-    return [Case("home_broadband", seeds[:rows]), Case("nothing shared", unshared(rows))]
+    size = SETTINGS.batch_size
+    return [Case("home_broadband", seeds[: steps * size]), Case("nothing shared", unshared(min(steps, DEAR) * size))]
 
 
 def unshared(rows: int) -> list[Sample]:
