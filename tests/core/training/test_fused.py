@@ -95,3 +95,8 @@ def test_what_is_saved_does_not_know_of_it() -> None:
     before = list(network.state_dict())
     fuse(network)
     assert list(network.state_dict()) == before
+
+
+def test_a_layer_whose_bias_learns_is_left_alone() -> None:
+    network = adapted(transformers.Qwen2Config(**SHAPED), bias="all")  # of q, k and v
+    assert fuse(network) == 2 * (LINEAR - 2 * 3) + NORMS + HEAD
