@@ -177,11 +177,10 @@ def main() -> None:
     parser.add_argument("--rows", type=positive, default=ROWS, help="questions of a window")
     chosen = parser.parse_args()
     scenario = find_loop(SCENARIO)
+    case = chosen.data[0].resolve().parent.name if chosen.data else SCENARIO
     with refusing():
         said = questions(chosen.data or [scenario / file for file in FILES])
-    case = chosen.data[0].resolve().parent.name if chosen.data else SCENARIO
-    print(f"{len(said):,} questions of {len({one.label for one in said})} labels", flush=True)
-    with refusing():
+        print(f"{len(said):,} questions of {len({one.label for one in said})} labels", flush=True)
         figures = run(case, said, chosen.draws, chosen.rows, Remembered(None, encoder))
     name = "-".join(["drift", *([case] if chosen.data else []), *([str(chosen.rows)] if chosen.rows != ROWS else [])])
     publish(name, figures)

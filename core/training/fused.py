@@ -18,7 +18,7 @@ from peft.tuners.lora import Linear
 Context = Any  # of torch.autograd.Function
 
 
-class _Still(torch.autograd.Function):
+class _Frozen(torch.autograd.Function):
     """x Wᵀ + bias, where W and the bias stay as they are."""
 
     @staticmethod
@@ -101,10 +101,10 @@ def fuse(network: Any) -> int:
 def _known(module: Any) -> Any:
     if type(module) is Linear and _plain(module):
         return _adapted
-    if _frozen_linear(module):
+    if _is_frozen_linear(module):
         return _frozen
     weight = getattr(module, "weight", None)
-    if type(module).__name__.endswith("RMSNorm") and weight is not None and _still(weight):
+    if type(module).__name__.endswith("RMSNorm") and weight is not None and _is_frozen(weight):
         return _normed
     return None
 
@@ -115,15 +115,15 @@ def _plain(module: Any) -> bool:
         len(module.lora_A) == 1
         and not module.lora_variant
         and all(type(one) is torch.nn.Identity for one in module.lora_dropout.values())
-        and _frozen_linear(module.base_layer)
+        and _is_frozen_linear(module.base_layer)
     )
 
 
-def _frozen_linear(module: Any) -> bool:
-    return type(module) is torch.nn.Linear and all(_still(one) for one in module.parameters())
+def _is_frozen_linear(module: Any) -> bool:
+    return type(module) is torch.nn.Linear and all(_is_frozen(one) for one in module.parameters())
 
 
-def _still(weight: torch.Tensor) -> bool:
+def _is_frozen(weight: torch.Tensor) -> bool:
     return not weight.requires_grad and weight.dtype == torch.float32 and weight.device.type == "cpu"
 
 
@@ -136,7 +136,7 @@ def _adapted(self: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def _frozen(self: Any, x: torch.Tensor) -> torch.Tensor:
-    return _Still.apply(x, self.weight, self.bias)  # type: ignore[no-any-return,no-untyped-call]
+    return _Frozen.apply(x, self.weight, self.bias)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _normed(self: Any, x: torch.Tensor) -> torch.Tensor:
