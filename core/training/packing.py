@@ -21,9 +21,10 @@ from jinja2 import TemplateError
 
 from ..errors import ModelError
 from ..samples import REHEARSAL, Sample
-from .tree import Chunks, Tokens, Tree
+from .blocks import Blocks
+from .tree import Tokens, Tree
 
-Row = dict[str, Any]  # tensors, and the chunks of a tree
+Row = dict[str, Any]  # tensors, and the blocks of a tree
 BESIDE = ("targets", "weights", "teacher_ids", "teacher_logs", "teacher_settings")  # of a row, and not for the model
 
 
@@ -123,7 +124,7 @@ def pack(batch: Sequence[Encoded], *, by_piece: bool = False) -> Row:
         "logits_to_keep": torch.tensor(list(chain(*sources))),
         "targets": torch.tensor(list(chain(*(one.completion for one in batch)))),
         "weights": torch.tensor([one.weight for one in batch for _ in one.completion]),
-        **({"pieces": Chunks(tree.pieces)} if by_piece else {}),
+        **({"pieces": Blocks(tree.pieces)} if by_piece else {}),
     }
 
 

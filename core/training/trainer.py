@@ -31,6 +31,7 @@ from .fused import fuse
 from .hardware import choose, machine
 from .keeping.former import NOTHING_BEFORE, Former
 from .keeping.keeper import identity_of, keeper_of, kept_apart
+from .last_layer import spare_last_layer
 from .layout import fitted, one_by_one
 from .lessons import Course
 from .losses import head_is_last
@@ -91,6 +92,7 @@ def train_adapter(
         transformers.set_seed(seed)  # before the adapter's random A matrices
         network = with_adapter(base, settings, hardware)
         fuse(network)
+        spare_last_layer(network)
         with explaining_write_errors(checkpoints), _explaining_memory(base):
             keeper = keeper_of(network, base, settings, former, course, seed=seed, work=work)
             longest = max(len(one) for one in [*course.lessons, *held_back])

@@ -5,7 +5,6 @@ it. So a text is one piece, and what stands before it a few stretches of others.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -50,7 +49,7 @@ class Tree:
         begin = len(self.ids)
         self.ids.extend(tokens)
         self.positions.extend(range(len(way), len(way) + len(tokens)))
-        self.pieces.append(Piece((begin, len(self.ids)), _stretches(way)))
+        self.pieces.append(Piece((begin, len(self.ids)), stretches(way)))
         return range(begin, len(self.ids))
 
     def mask(self) -> torch.Tensor:
@@ -62,32 +61,6 @@ class Tree:
         return sees
 
 
-class Chunks:
-    """A row cut wherever a piece or what stands before one begins or ends: of which chunks each piece is made."""
-
-    def __init__(self, pieces: Sequence[Piece]) -> None:
-        ways = [(*piece.before, piece.own) for piece in pieces]
-        edges = sorted({edge for way in ways for stretch in way for edge in stretch})
-        number = {edge: place for place, edge in enumerate(edges)}
-        self.own = [end - begin for (begin, end), _ in pieces]  # tokens of each piece; together the row
-        self.sizes = [end - begin for begin, end in pairwise(edges)]  # tokens of each chunk; together the row
-        self.ways = [[chunk for begin, end in way for chunk in range(number[begin], number[end])] for way in ways]
-        self._seen = [piece.mask() for piece in pieces]
-        self._added: dict[tuple[int, torch.dtype], list[torch.Tensor]] = {}
-
-    def added(self, times: int, dtype: torch.dtype) -> list[torch.Tensor]:
-        """For each piece (times · n, S), what is added to the products of its tokens with what they see: 0, or −∞.
-
-        The n tokens of the piece stand there so many times, one after the other. Made once for all layers.
-        """
-        if (times, dtype) not in self._added:
-            self._added[times, dtype] = [
-                torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, -torch.inf).repeat(times, 1)
-                for seen in self._seen
-            ]
-        return self._added[times, dtype]
-
-
 def shared_tokens(one: Tokens, other: Tokens) -> int:
     """How many tokens both begin with."""
     for place, (mine, theirs) in enumerate(zip(one, other, strict=False)):
@@ -96,7 +69,8 @@ def shared_tokens(one: Tokens, other: Tokens) -> int:
     return min(len(one), len(other))
 
 
-def _stretches(places: Sequence[int]) -> tuple[Stretch, ...]:
+def stretches(places: Sequence[int]) -> tuple[Stretch, ...]:
+    """`places` in their order, those that follow one another as one."""
     found: list[Stretch] = []
     for place in places:
         if found and found[-1][1] == place:

@@ -1,9 +1,11 @@
 """A tree of texts in one row: nothing twice that is worth sparing, and every way to be found again."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from wheelwork.core.training.tree import Chunks, Tree, shared_tokens
+from wheelwork.core.training import blocks
+from wheelwork.core.training.tree import Tree, shared_tokens
 
 TEXT = st.lists(st.integers(0, 2), min_size=1, max_size=14)
 TEXTS = st.lists(TEXT, min_size=1, max_size=7)
@@ -38,19 +40,28 @@ def test_a_token_sees_what_stands_before_it_in_its_text_and_nothing_else(texts: 
             assert mask[place].nonzero().flatten().tolist() == sorted(way[: number + 1])
 
 
-@given(TEXTS)
-def test_chunks_hold_what_each_piece_sees_in_its_order(texts: list[list[int]]) -> None:
+@given(TEXTS, st.integers(1, 5))
+def test_blocks_hold_what_each_token_sees_and_give_all_of_it_back(texts: list[list[int]], longest: int) -> None:
     tree = Tree(texts)
-    chunks = Chunks(tree.pieces)
-    assert sum(chunks.own) == sum(chunks.sizes) == len(tree)
-    held = torch.arange(len(tree)).split(chunks.sizes)
-    for piece, way, added in zip(tree.pieces, chunks.ways, chunks.added(2, torch.float32), strict=True):
-        seen = torch.cat([held[chunk] for chunk in way])
-        allowed = tree.mask()[slice(*piece.own)][:, seen]
-        assert allowed.sum() == tree.mask()[slice(*piece.own)].sum()
-        assert torch.equal(added == 0, allowed.repeat(2, 1)) and bool(
-            (added[~allowed.repeat(2, 1)] == -torch.inf).all()
-        )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(blocks, "LONGEST", longest)
+        made = blocks.Blocks(tree.pieces)
+    sees, back = torch.zeros(2, len(tree) + 1, len(tree), dtype=torch.int)
+    for group in made.groups:
+        own, seen = group.own.view(len(group.hidden), -1), group.seen.view(len(group.hidden), -1)
+        assert own.shape[1] <= longest and group.hidden.shape == (*own.shape, seen.shape[1])
+        for one, others, hidden in zip(own, seen, group.hidden, strict=True):
+            for place, added in zip(one, hidden, strict=True):
+                assert bool(((added == 0) | (added == -torch.inf)).all())
+                sees[place, others[added == 0]] += 1
+        for (begin, end), at, which in group.back:
+            assert torch.equal(
+                seen[which, at : at + end - begin], torch.arange(begin, end).expand(len(seen[which]), -1)
+            )
+            back[own[which].flatten(), begin:end] += 1
+    assert torch.equal(sees[:-1].bool(), tree.mask()) and sees[:-1].max() == 1
+    assert bool((back[:-1] >= sees[:-1]).all()) and back[:-1].max() == 1
+    assert torch.cat([group.own for group in made.groups])[made.order].tolist() == list(range(len(tree)))
 
 
 def test_what_only_some_share_is_read_once_too() -> None:
