@@ -11,13 +11,12 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from .blocks import Blocks, Group
+from .blocks import Blocks, Laid
 
 NAME = "by_piece"
 KEPT = 2**20  # weights of attention of a layer that wait for the way back: 4 MiB; more are made anew
 
 Context = Any  # of torch.autograd.Function
-Parts = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def by_piece(
@@ -56,62 +55,81 @@ class _ByBlock(torch.autograd.Function):
     def forward(
         ctx: Context, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, blocks: Blocks, scale: float
     ) -> torch.Tensor:
-        ctx.blocks, ctx.scale = blocks, scale
-        asked, seen = _asked(query, key.shape[1], scale), torch.cat([key[0], value[0]])
-        kept = query.shape[1] * blocks.products <= KEPT
-        parts: list[torch.Tensor] = []
-        outs = []
-        for group in blocks.groups:
-            one = _parts(group, asked, seen)
-            outs.append(torch.bmm(one[3], one[2]).view(len(asked), -1, asked.shape[2]))
-            parts += one if kept else ()
-        ctx.save_for_backward(query, key, value, *parts)
-        out = torch.cat(outs, 1).index_select(1, blocks.order)
-        return out.transpose(0, 1).reshape(1, query.shape[2], *query.shape[1::2])
+        _, heads, tokens, width = query.shape
+        laid = blocks.laid(key.shape[1])
+        ctx.laid, ctx.scale, ctx.shapes = laid, scale, (query.shape, key.shape)
+        gathered = _gathered(query, key, value, laid, scale)
+        weights = _weights(*gathered[:2], laid, width)
+        out = torch.empty_like(gathered[0])
+        for weight, (held,), (found,) in zip(
+            weights, laid.sees(gathered[2]), laid.asked(out, width=width), strict=True
+        ):
+            torch.bmm(weight, held, out=found)
+        ctx.kept = heads * blocks.products <= KEPT
+        ctx.save_for_backward(*((*gathered, *weights) if ctx.kept else (query, key, value)))
+        return out.index_select(0, laid.order).view(1, tokens, heads, width)
 
     @staticmethod
     def backward(ctx: Context, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, *parts = ctx.saved_tensors
-        heads = key.shape[1]
-        if not parts:
-            asked, seen = _asked(query, heads, ctx.scale), torch.cat([key[0], value[0]])
-        out = _asked(gradient.transpose(1, 2), heads, 1)
-        of_seen, of_asked = out.new_zeros(2 * heads, *key.shape[2:]), []
-        for number, group in enumerate(ctx.blocks.groups):
-            q, k, v, weights = parts[4 * number : 4 * number + 4] or _parts(group, asked, seen)
-            back = out.index_select(1, group.own).view(q.shape)
-            of_weights = torch.bmm(back, v.transpose(1, 2))
-            of_products = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
-            of_asked.append(torch.bmm(of_products, k).view(heads, -1, out.shape[2]))
-            of_group = out.new_empty(2, *k.shape)
-            torch.bmm(of_products.transpose(1, 2), q, out=of_group[0])
-            torch.bmm(weights.transpose(1, 2), back, out=of_group[1])
-            of_group = of_group.view(2 * heads, len(group.hidden), *k.shape[1:])
-            for (begin, end), at, which in group.back:
-                of_seen[:, begin:end] += of_group[:, which, at : at + end - begin].sum(1)
-        of_query = torch.cat(of_asked, 1).index_select(1, ctx.blocks.order).mul_(ctx.scale)
-        of_query = of_query.view(heads, query.shape[2], -1, query.shape[3]).transpose(1, 2).reshape(query.shape)
-        return of_query, of_seen[:heads][None], of_seen[heads:][None], None, None
+        laid, (asking, asked_of) = ctx.laid, ctx.shapes
+        queries, keys, values, *weights = ctx.saved_tensors
+        if not ctx.kept:
+            queries, keys, values = _gathered(queries, keys, values, laid, ctx.scale)
+            weights = _weights(queries, keys, laid, asking[3])
+        back = _by_key(gradient.transpose(1, 2), asked_of[1]).index_select(0, laid.own)
+        back.index_fill_(0, laid.filled, 0)
+        of_query, of_key, of_value = (torch.empty_like(one) for one in (queries, keys, values))
+        for weight, (asked, sent, to_ask), (seen, held, to_see, to_hold) in zip(
+            weights,
+            laid.asked(queries, back, of_query, width=asking[3]),
+            laid.sees(keys, values, of_key, of_value),
+            strict=True,
+        ):
+            torch.bmm(weight.transpose(1, 2), sent, out=to_hold)
+            of_weight = torch.bmm(sent, held.transpose(1, 2))
+            of_product = torch._softmax_backward_data(of_weight, weight, -1, weight.dtype)
+            torch.bmm(of_product, seen, out=to_ask)
+            torch.bmm(of_product.transpose(1, 2), asked, out=to_see)
+        of_query = _by_head(of_query.index_select(0, laid.order).mul_(ctx.scale), asking)
+        of_key, of_value = (_by_head(_summed(one, laid.seen, len(laid.order)), asked_of) for one in (of_key, of_value))
+        return of_query, of_key, of_value, None, None
 
 
-def _asked(query: torch.Tensor, heads: int, scale: float) -> torch.Tensor:
-    """(key heads, L + 1, heads of each · width): each token with all that ask a key head, and zeros after the last."""
-    _, asking, tokens, width = query.shape
-    asked = query.new_zeros(heads, tokens + 1, asking // heads * width)
-    by_token = query.view(heads, -1, tokens, width).transpose(1, 2)
-    torch.mul(by_token, scale, out=asked[:, :-1].view(by_token.shape))
-    return asked
+def _gathered(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, laid: Laid, scale: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Scaled queries, keys and values of all groups, one after the other."""
+    heads = key.shape[1]
+    queries = _by_key(query, heads).index_select(0, laid.own).mul_(scale)
+    keys, values = (_by_key(one, heads).index_select(0, laid.seen) for one in (key, value))
+    return queries, keys, values
 
 
-def _parts(group: Group, asked: torch.Tensor, seen: torch.Tensor) -> Parts:
-    """Of each block under each key head: queries (·, n · asking, width), keys and values (·, S, width), weights."""
-    heads, width = len(asked), seen.shape[2]
-    b, n, size = group.hidden.shape
-    query = asked.index_select(1, group.own).view(heads * b, -1, width)
-    key, value = seen.index_select(1, group.seen).view(2, heads * b, size, width)
-    products = torch.bmm(query, key.transpose(1, 2))
-    products.view(heads, b, n, -1, size).add_(group.hidden[:, :, None])
-    return query, key, value, torch.softmax(products, -1, dtype=torch.float32).to(products.dtype)
+def _weights(queries: torch.Tensor, keys: torch.Tensor, laid: Laid, width: int) -> list[torch.Tensor]:
+    """Of each group (K · b, n · asking, S): the softmax of its products."""
+    found = []
+    for (asked,), (seen,), hidden in zip(laid.asked(queries, width=width), laid.sees(keys), laid.hidden, strict=True):
+        blocks, tokens, size = hidden.shape
+        products = torch.bmm(asked, seen.transpose(1, 2))
+        products.view(-1, blocks, tokens, asked.shape[1] // tokens, size).add_(hidden[:, :, None])
+        found.append(torch.softmax(products, -1, dtype=torch.float32).to(products.dtype))
+    return found
+
+
+def _by_key(states: torch.Tensor, heads: int) -> torch.Tensor:
+    """(1, heads, L, width) as (L · key heads, the rest): what a model lays out token by token is not copied."""
+    return states.transpose(1, 2).reshape(states.shape[2] * heads, -1)
+
+
+def _by_head(rows: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """The way back from `_by_key` to (1, heads, L, width)."""
+    _, heads, tokens, width = shape
+    return rows.view(1, tokens, heads, width).transpose(1, 2)
+
+
+def _summed(rows: torch.Tensor, places: torch.Tensor, length: int) -> torch.Tensor:
+    """(length, width): at each place the sum of the rows that were taken from there."""
+    return rows.new_zeros(length, rows.shape[1]).scatter_add_(0, places[:, None].expand_as(rows), rows)
 
 
 AttentionInterface.register(NAME, by_piece)

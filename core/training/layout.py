@@ -1,6 +1,6 @@
 """How a batch becomes rows, and which attention reads them: the first of a few ways that the network takes.
 
-by_piece  the pieces of the tree one after the other (attention.py)
+by_piece  the pieces of the tree in blocks that meet only what they see (blocks.py, attention.py)
 sdpa      the mask (1, 1, L, L) as `pack` makes it
 flex      the same mask as a BlockMask, so that blocks without a True are skipped; made as the network is called, so
           that collator, losses and `packing_holds` know nothing of it

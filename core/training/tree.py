@@ -49,7 +49,7 @@ class Tree:
         begin = len(self.ids)
         self.ids.extend(tokens)
         self.positions.extend(range(len(way), len(way) + len(tokens)))
-        self.pieces.append(Piece((begin, len(self.ids)), stretches(way)))
+        self.pieces.append(Piece((begin, len(self.ids)), _stretches(way)))
         return range(begin, len(self.ids))
 
     def mask(self) -> torch.Tensor:
@@ -69,8 +69,7 @@ def shared_tokens(one: Tokens, other: Tokens) -> int:
     return min(len(one), len(other))
 
 
-def stretches(places: Sequence[int]) -> tuple[Stretch, ...]:
-    """`places` in their order, those that follow one another as one."""
+def _stretches(places: Sequence[int]) -> tuple[Stretch, ...]:
     found: list[Stretch] = []
     for place in places:
         if found and found[-1][1] == place:

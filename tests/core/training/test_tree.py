@@ -40,28 +40,33 @@ def test_a_token_sees_what_stands_before_it_in_its_text_and_nothing_else(texts: 
             assert mask[place].nonzero().flatten().tolist() == sorted(way[: number + 1])
 
 
-@given(TEXTS, st.integers(1, 5))
-def test_blocks_hold_what_each_token_sees_and_give_all_of_it_back(texts: list[list[int]], longest: int) -> None:
+@given(TEXTS, st.integers(1, 5), st.integers(1, 3))
+def test_blocks_hold_what_each_token_sees(texts: list[list[int]], longest: int, heads: int) -> None:
     tree = Tree(texts)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(blocks, "LONGEST", longest)
         made = blocks.Blocks(tree.pieces)
-    sees, back = torch.zeros(2, len(tree) + 1, len(tree), dtype=torch.int)
+    sees = torch.zeros(len(tree), len(tree), dtype=torch.int)
     for group in made.groups:
-        own, seen = group.own.view(len(group.hidden), -1), group.seen.view(len(group.hidden), -1)
-        assert own.shape[1] <= longest and group.hidden.shape == (*own.shape, seen.shape[1])
-        for one, others, hidden in zip(own, seen, group.hidden, strict=True):
-            for place, added in zip(one, hidden, strict=True):
-                assert bool(((added == 0) | (added == -torch.inf)).all())
-                sees[place, others[added == 0]] += 1
-        for (begin, end), at, which in group.back:
-            assert torch.equal(
-                seen[which, at : at + end - begin], torch.arange(begin, end).expand(len(seen[which]), -1)
-            )
-            back[own[which].flatten(), begin:end] += 1
-    assert torch.equal(sees[:-1].bool(), tree.mask()) and sees[:-1].max() == 1
-    assert bool((back[:-1] >= sees[:-1]).all()) and back[:-1].max() == 1
-    assert torch.cat([group.own for group in made.groups])[made.order].tolist() == list(range(len(tree)))
+        assert group.own.shape[1] <= longest and group.hidden.shape == (*group.own.shape, group.seen.shape[1])
+        assert bool(((group.hidden == 0) | (group.hidden == -torch.inf)).all())
+        for own, seen, hidden in zip(group.own, group.seen, group.hidden, strict=True):
+            for place, added in zip(own, hidden, strict=True):
+                if place >= 0:
+                    sees[place, seen[added == 0]] += 1
+    assert torch.equal(sees, tree.mask().int())
+    laid = made.laid(heads)
+    assert torch.equal(laid.own[laid.order], torch.arange(len(tree) * heads))
+    assert len(laid.own) - len(laid.filled) == len(tree) * heads
+    rows = torch.arange(len(tree) * heads)  # token by token, head by head
+    for group, (own,), (seen,) in zip(
+        made.groups, laid.asked(rows[laid.own][:, None], width=1), laid.sees(rows[laid.seen][:, None]), strict=True
+    ):
+        for head in range(heads):
+            part = slice(head * len(group.own), (head + 1) * len(group.own))
+            there = group.own >= 0
+            assert torch.equal(own[part, :, 0][there], group.own[there] * heads + head)
+            assert torch.equal(seen[part, :, 0], group.seen * heads + head)
 
 
 def test_what_only_some_share_is_read_once_too() -> None:
