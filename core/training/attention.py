@@ -1,7 +1,7 @@
-"""Attention over a packed row block by block of its tree, so that no product is made that the mask throws away.
+"""Attention over a packed row block by block of its tree, so that few products are made that the mask throws away.
 
 The kernel of a CPU makes all products of a row and then drops those that the mask forbids: of eight samples that share
-nothing, seven in eight. Here each block meets only what it sees (figures in docs/log.md).
+nothing, seven in eight. Here each block meets what it sees (figures in docs/log.md).
 """
 
 from typing import Any
@@ -11,10 +11,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from .blocks import Blocks, Laid
+from .blocks import Blocks, Part
 
 NAME = "by_piece"
-KEPT = 2**20  # weights of attention of a layer that wait for the way back: 4 MiB; more are made anew
 
 Context = Any  # of torch.autograd.Function
 
@@ -27,14 +26,13 @@ def by_piece(
     attention_mask: torch.Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    pieces: Blocks | None = None,
+    blocks: Blocks | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """As `AttentionInterface` wants it: query (1, heads, L, width), key and value (1, key heads, L, width) to
-    (1, L, heads, width). Without `pieces`, with dropout, and where values are of another width than keys, it is
-    transformers' own for SDPA.
+    (1, L, heads, width). Without `blocks`, and with dropout, it is transformers' own for SDPA.
     """
-    if pieces is None or dropout or key.shape != value.shape:
+    if blocks is None or dropout:
         done: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
@@ -42,78 +40,89 @@ def by_piece(
     if options.get("softcap") is not None or options.get("position_bias") is not None:
         raise ValueError("this attention has no soft cap and no position bias")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return _ByBlock.apply(query, key, value, pieces, scale), None  # type: ignore[no-untyped-call]
+    return _ByBlock.apply(query, key, value, blocks, scale), None  # type: ignore[no-untyped-call]
 
 
 class _ByBlock(torch.autograd.Function):
     """softmax(scale · Q Kᵀ + mask) V, and its gradient written out.
 
-    Heads that share keys ask them one after another, as so many more tokens: no key is copied for them.
+    Heads that share keys ask them one after another, as so many more tokens: no key is copied for them. What is made of
+    a row that is short enough to be one part waits for the way back; of a longer one it is made anew there.
     """
 
     @staticmethod
     def forward(
         ctx: Context, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, blocks: Blocks, scale: float
     ) -> torch.Tensor:
-        _, heads, tokens, width = query.shape
-        laid = blocks.laid(key.shape[1])
-        ctx.laid, ctx.scale, ctx.shapes = laid, scale, (query.shape, key.shape)
-        gathered = _gathered(query, key, value, laid, scale)
-        weights = _weights(*gathered[:2], laid, width)
-        out = torch.empty_like(gathered[0])
-        for weight, (held,), (found,) in zip(
-            weights, laid.sees(gathered[2]), laid.asked(out, width=width), strict=True
-        ):
-            torch.bmm(weight, held, out=found)
-        ctx.kept = heads * blocks.products <= KEPT
-        ctx.save_for_backward(*((*gathered, *weights) if ctx.kept else (query, key, value)))
-        return out.index_select(0, laid.order).view(1, tokens, heads, width)
+        laid = blocks.laid(key.shape[1], query.shape[1] // key.shape[1], query.device)
+        outs, made = [], []
+        for part in laid.parts:
+            queries, _, values, *weights = made = _made(part, scale, query, key, value)
+            out = queries.new_empty(len(queries), queries.shape[1] // query.shape[3] * value.shape[3])
+            by_group = part.sees(values, width=value.shape[3]), part.asked(out, width=value.shape[3])
+            for weight, (held,), (found,) in zip(weights, *by_group, strict=True):
+                torch.bmm(weight, held, out=found)
+            outs.append(out)
+        ctx.laid, ctx.scale, ctx.shapes = laid, scale, [one.shape for one in (query, key, value)]
+        ctx.save_for_backward(*(made if len(laid.parts) == 1 else (query, key, value)))
+        return torch.cat(outs).index_select(0, laid.order).view(1, *query.shape[2:0:-1], value.shape[3])
 
     @staticmethod
     def backward(ctx: Context, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        laid, (asking, asked_of) = ctx.laid, ctx.shapes
-        queries, keys, values, *weights = ctx.saved_tensors
-        if not ctx.kept:
-            queries, keys, values = _gathered(queries, keys, values, laid, ctx.scale)
-            weights = _weights(queries, keys, laid, asking[3])
-        back = _by_key(gradient.transpose(1, 2), asked_of[1]).index_select(0, laid.own)
-        back.index_fill_(0, laid.filled, 0)
-        of_query, of_key, of_value = (torch.empty_like(one) for one in (queries, keys, values))
-        for weight, (asked, sent, to_ask), (seen, held, to_see, to_hold) in zip(
-            weights,
-            laid.asked(queries, back, of_query, width=asking[3]),
-            laid.sees(keys, values, of_key, of_value),
-            strict=True,
-        ):
-            torch.bmm(weight.transpose(1, 2), sent, out=to_hold)
-            of_weight = torch.bmm(sent, held.transpose(1, 2))
-            of_product = torch._softmax_backward_data(of_weight, weight, -1, weight.dtype)
-            torch.bmm(of_product, seen, out=to_ask)
-            torch.bmm(of_product.transpose(1, 2), asked, out=to_see)
-        of_query = _by_head(of_query.index_select(0, laid.order).mul_(ctx.scale), asking)
-        of_key, of_value = (_by_head(_summed(one, laid.seen, len(laid.order)), asked_of) for one in (of_key, of_value))
-        return of_query, of_key, of_value, None, None
+        whole = len(ctx.laid.parts) == 1
+        (_, _, tokens, width), (_, heads, _, _), (_, _, _, held) = ctx.shapes
+        back, of_queries = _by_key(gradient.transpose(1, 2), heads), []
+        of_key, of_value = (back.new_zeros(tokens * heads, one, dtype=torch.float32) for one in (width, held))
+        for part in ctx.laid.parts:
+            made = ctx.saved_tensors if whole else _made(part, ctx.scale, *ctx.saved_tensors)
+            queries, keys, values, *weights = made
+            sent = back.index_select(0, part.own).index_fill_(0, part.filled, 0)
+            of_query, to_see, to_hold = (torch.empty_like(one) for one in (queries, keys, values))
+            for weight, *group in zip(
+                weights,
+                part.asked(queries, of_query, width=width),
+                part.asked(sent, width=held),
+                part.sees(keys, to_see, width=width),
+                part.sees(values, to_hold, width=held),
+                strict=True,
+            ):
+                _send_back(weight, *group)
+            of_queries.append(of_query)
+            for summed, rows in ((of_key, to_see), (of_value, to_hold)):
+                summed.scatter_add_(0, part.seen[:, None].expand_as(rows), rows.float())
+        of_query = torch.cat(of_queries).index_select(0, ctx.laid.order).mul_(ctx.scale)
+        found = zip((of_query, of_key, of_value), ctx.shapes, strict=True)
+        return *(_by_head(one.to(gradient.dtype), shape) for one, shape in found), None, None
 
 
-def _gathered(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, laid: Laid, scale: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Scaled queries, keys and values of all groups, one after the other."""
+def _made(part: Part, scale: float, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> list[torch.Tensor]:
+    """Scaled queries, keys and values of a part, and of each of its groups the weights (K · b, n · asking, S)."""
     heads = key.shape[1]
-    queries = _by_key(query, heads).index_select(0, laid.own).mul_(scale)
-    keys, values = (_by_key(one, heads).index_select(0, laid.seen) for one in (key, value))
-    return queries, keys, values
-
-
-def _weights(queries: torch.Tensor, keys: torch.Tensor, laid: Laid, width: int) -> list[torch.Tensor]:
-    """Of each group (K · b, n · asking, S): the softmax of its products."""
-    found = []
-    for (asked,), (seen,), hidden in zip(laid.asked(queries, width=width), laid.sees(keys), laid.hidden, strict=True):
+    queries = _by_key(query, heads).index_select(0, part.own).mul_(scale)
+    keys, values = (_by_key(one, heads).index_select(0, part.seen) for one in (key, value))
+    weights = []
+    by_group = part.asked(queries, width=query.shape[3]), part.sees(keys, width=key.shape[3])
+    for (asked,), (seen,), hidden in zip(*by_group, part.hidden, strict=True):
         blocks, tokens, size = hidden.shape
         products = torch.bmm(asked, seen.transpose(1, 2))
         products.view(-1, blocks, tokens, asked.shape[1] // tokens, size).add_(hidden[:, :, None])
-        found.append(torch.softmax(products, -1, dtype=torch.float32).to(products.dtype))
-    return found
+        weights.append(torch.softmax(products, -1, dtype=torch.float32).to(products.dtype))
+    return [queries, keys, values, *weights]
+
+
+def _send_back(
+    weight: torch.Tensor,
+    asked: tuple[torch.Tensor, ...],
+    sent: tuple[torch.Tensor, ...],
+    seen: tuple[torch.Tensor, ...],
+    held: tuple[torch.Tensor, ...],
+) -> None:
+    """Write the gradients of a group's queries, keys and values; `asked`, `seen`, `held` are each with its own."""
+    torch.bmm(weight.transpose(1, 2), sent[0], out=held[1])
+    of_weight = torch.bmm(sent[0], held[0].transpose(1, 2))
+    of_product = torch._softmax_backward_data(of_weight, weight, -1, weight.dtype)  # in one pass
+    torch.bmm(of_product, seen[0], out=asked[1])
+    torch.bmm(of_product.transpose(1, 2), asked[0], out=seen[1])
 
 
 def _by_key(states: torch.Tensor, heads: int) -> torch.Tensor:
@@ -122,14 +131,9 @@ def _by_key(states: torch.Tensor, heads: int) -> torch.Tensor:
 
 
 def _by_head(rows: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    """The way back from `_by_key` to (1, heads, L, width)."""
+    """The way back from `_by_key`."""
     _, heads, tokens, width = shape
     return rows.view(1, tokens, heads, width).transpose(1, 2)
-
-
-def _summed(rows: torch.Tensor, places: torch.Tensor, length: int) -> torch.Tensor:
-    """(length, width): at each place the sum of the rows that were taken from there."""
-    return rows.new_zeros(length, rows.shape[1]).scatter_add_(0, places[:, None].expand_as(rows), rows)
 
 
 AttentionInterface.register(NAME, by_piece)

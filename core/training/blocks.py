@@ -1,7 +1,8 @@
 """The pieces of a packed row, the long ones cut, laid side by side in groups of about one size for few, large products.
 
 A block is a piece of the tree or a part of one, of at most `LONGEST` tokens: it meets what stands before it and itself.
-So of a long piece nothing is computed that its later tokens would have hidden from its earlier ones.
+What a mask would throw away is then no more than half of a block's own square and what a group is filled up with.
+The sizes here made no difference beyond noise between 64 and 128 tokens, 4 and 8 blocks, 1.25 and 1.5 (docs/log.md).
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,10 @@ import torch
 
 from .tree import Piece
 
-LONGEST = 64  # tokens of a block; measured between 64 and 128 (docs/log.md)
-MOST = 4  # blocks of a group: more are no longer in a core's cache
-WASTE = 1.25  # of a group's products to those that its blocks ask for
+LONGEST = 64  # tokens of a block
+MOST = 4  # blocks of a group
+WASTE = 1.25  # at most so many times the products of its blocks are made in a group
+AT_ONCE = 2**20  # products of all heads that are held at a time, where a group does not have more: 4 MiB
 
 
 class Group(NamedTuple):
@@ -30,32 +32,47 @@ class Blocks:
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self.groups = [_group(blocks) for blocks in _grouped(list(chain(*map(_cut, pieces))))]
-        self.products = sum(group.hidden.numel() for group in self.groups)  # of one head
-        self._laid: dict[int, Laid] = {}
+        self._laid: dict[tuple[int, int, torch.device], Laid] = {}
 
-    def laid(self, heads: int) -> "Laid":
-        """For so many heads of keys."""
-        if heads not in self._laid:
-            self._laid[heads] = Laid(self.groups, heads)
-        return self._laid[heads]
+    def laid(self, heads: int, asking: int, device: torch.device) -> "Laid":
+        """For `heads` heads of keys, each of which `asking` heads ask."""
+        if (heads, asking, device) not in self._laid:
+            self._laid[heads, asking, device] = Laid(self.groups, heads, asking, device)
+        return self._laid[heads, asking, device]
 
 
 class Laid:
-    """Where in a row of L tokens with K heads of keys, as L · K, each number of the groups stands: token · K + head.
+    """The groups for K heads of keys, in parts that are held at a time.
 
-    All groups lie one after the other in one tensor, each as K · b blocks, so that one copy serves all.
+    A row of L tokens is meant as L · K, token · K + head. `order` (L · K,) says where each of these stands in `own` of
+    all parts, one after the other.
     """
 
-    def __init__(self, groups: Sequence[Group], heads: int) -> None:
-        self.hidden = [group.hidden for group in groups]
-        own, seen = (
-            [_rows(one, heads) for one in each] for each in ([g.own for g in groups], [g.seen for g in groups])
-        )
-        self.own, self.seen = torch.cat(own), torch.cat(seen)
-        self.filled = (self.own < 0).nonzero().flatten()
-        there = (self.own >= 0).nonzero().flatten()
-        self.order = torch.empty_like(there).scatter_(0, self.own[there], there)  # (L · K,) where in `own` each stands
-        self.own.clamp_(min=0)
+    def __init__(self, groups: Sequence[Group], heads: int, asking: int, device: torch.device) -> None:
+        split: list[list[Group]] = []
+        held = AT_ONCE
+        for group in groups:
+            products = group.hidden.numel() * heads * asking
+            if held + products > AT_ONCE:
+                split.append([])
+                held = 0
+            split[-1].append(group)
+            held += products
+        own = torch.cat([_rows(group.own, heads) for group in groups])
+        there = (own >= 0).nonzero().flatten()
+        self.order = torch.empty_like(there).scatter_(0, own[there], there).to(device)
+        self.parts = [Part(some, heads, device) for some in split]
+
+
+class Part:
+    """Some groups, of which each is K · b blocks, one after the other in one tensor, so that one copy serves all."""
+
+    def __init__(self, groups: Sequence[Group], heads: int, device: torch.device) -> None:
+        own = [_rows(group.own, heads) for group in groups]
+        seen = [_rows(group.seen, heads) for group in groups]
+        self.own, self.seen = torch.cat(own).clamp_(min=0).to(device), torch.cat(seen).to(device)
+        self.filled = (torch.cat(own) < 0).nonzero().flatten().to(device)  # what of `own` is no token
+        self.hidden = [group.hidden.to(device) for group in groups]
         self._blocks = [heads * len(group.hidden) for group in groups]
         self._sizes = [len(one) for one in own], [len(one) for one in seen]
 
@@ -63,9 +80,9 @@ class Laid:
         """Each of `rows` (as many as `own`, asking · width) by group: (K · b, n · asking, width)."""
         return self._by_group(rows, self._sizes[0], width)
 
-    def sees(self, *rows: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+    def sees(self, *rows: torch.Tensor, width: int) -> list[tuple[torch.Tensor, ...]]:
         """Each of `rows` (as many as `seen`, width) by group: (K · b, S, width)."""
-        return self._by_group(rows, self._sizes[1], rows[0].shape[1])
+        return self._by_group(rows, self._sizes[1], width)
 
     def _by_group(self, rows: Sequence[torch.Tensor], sizes: list[int], width: int) -> list[tuple[torch.Tensor, ...]]:
         parts = zip(*(torch.split(one, sizes) for one in rows), strict=True)

@@ -10,23 +10,25 @@ from typing import Any
 
 import torch
 
+from .control.fitting import recomputes
+
 PARTS = ("self_attn.q_proj", "self_attn.o_proj", "attn.c_proj", "mlp")  # they take each token by itself
 
 
 def spare_last_layer(network: Any) -> int:
     """Let parts of the last layer pass over the tokens that `logits_to_keep` does not name; returns how many do.
 
-    A network whose layers are not found, or which then says something else, is left as it is. So is one that computes
-    its layers anew on the way back, when it is forgotten which tokens those were.
+    A network whose parts have other names, or which then says or learns something else, is left as it is. So is one
+    that computes its layers anew on the way back, when it is forgotten which tokens those were.
     """
-    if getattr(network, "is_gradient_checkpointing", False) or not (parts := _parts(network)):
+    if recomputes(network) or not (parts := _parts(network)):
         return 0
     kept = _Kept()
     with ExitStack() as undo:
         undo.callback(network.register_forward_pre_hook(kept.begin, with_kwargs=True).remove)
         undo.callback(network.register_forward_hook(kept.end, always_call=True).remove)
         for part in parts:
-            undo.callback(setattr, part, "forward", part.forward)
+            undo.callback(_put_back, part, vars(part).get("forward"))
             part.forward = MethodType(kept.only(part.forward), part)
         if _holds(network):
             undo.pop_all()
@@ -55,7 +57,7 @@ class _Kept:
             if self.tokens is None:
                 return forward(x)  # type: ignore[no-any-return]
             out = forward(x.index_select(1, self.tokens))
-            return out.new_zeros(1, x.shape[1], out.shape[2]).index_copy(1, self.tokens, out)  # type: ignore[no-any-return]
+            return out.new_zeros(1, x.shape[1], out.shape[2]).index_copy_(1, self.tokens, out)  # type: ignore[no-any-return]
 
         return at_kept
 
@@ -69,20 +71,38 @@ def _parts(network: Any) -> list[Any]:
     return [named[name] for name in PARTS if name in named]
 
 
+def _put_back(part: Any, forward: Any) -> None:
+    if forward is None:
+        del part.forward
+    else:
+        part.forward = forward  # such as of fused.py
+
+
+def _gradient(logits: torch.Tensor, learnt: list[torch.Tensor]) -> torch.Tensor:
+    """Of all that is learnt, as one vector: in some layers it is 0 but for rounding."""
+    gradients = torch.autograd.grad(logits.sin().sum(), learnt, materialize_grads=True)
+    return torch.cat([one.flatten().float() for one in gradients])
+
+
 def _holds(network: Any) -> bool:
-    """Whether `network` predicts what it did, tried on a few tokens."""
+    """Whether `network` predicts what it did, and learns what it did, tried on a few tokens."""
     weights = network.get_input_embeddings().weight
     tokens = torch.arange(12, device=weights.device)[None] % weights.shape[0]
     kept = torch.tensor([3, 11, 3, 7], device=weights.device)
     training = network.training
     network.eval()
     try:
-        with torch.no_grad():
-            expected = network(input_ids=tokens, use_cache=False).logits[:, kept]
-            found = network(input_ids=tokens, logits_to_keep=kept, use_cache=False).logits
+        whole = network(input_ids=tokens, use_cache=False).logits[:, kept]
+        spared = network(input_ids=tokens, logits_to_keep=kept, use_cache=False).logits
+        pairs = [(spared.detach(), whole.detach())]
+        if learnt := [weight for weight in network.parameters() if weight.requires_grad]:
+            pairs.append((_gradient(spared, learnt), _gradient(whole, learnt)))
     except Exception:  # what an architecture does with arguments it does not know is its own affair
         return False
     finally:
         network.train(training)
     tolerance = 1e-3 if weights.dtype == torch.float32 else 5e-2
-    return found.shape == expected.shape and bool((found - expected).abs().max() <= tolerance * expected.abs().max())
+    return all(
+        one.shape == other.shape and bool((one - other).abs().max() <= tolerance * other.abs().max())
+        for one, other in pairs
+    )

@@ -94,6 +94,8 @@ def attend(network: Any, attention: str) -> Callable[[], None] | None:
     usual = model.config._attn_implementation
     if attention not in NAMES:
         return lambda: None
+    if attention == "by_piece" and not model._supports_sdpa:  # such as one whose attention has sinks
+        return None
     try:
         model.set_attn_implementation(NAMES[attention])
     except (ValueError, ImportError):

@@ -112,7 +112,7 @@ def pack(batch: Sequence[Encoded], *, by_piece: bool = False) -> Row:
 
     The last token of a sample is not read, as nothing is predicted from it. Returns `input_ids`, `position_ids` (1, L);
     `attention_mask` (1, 1, L, L), True where a token may look; and in the order of the batch `logits_to_keep` (T,), the
-    positions that predict a completion token, with their `targets` and `weights` (T,). `by_piece` adds `pieces`,
+    positions that predict a completion token, with their `targets` and `weights` (T,). `by_piece` adds `blocks`,
     which attention by piece (attention.py) needs.
     """
     tree = Tree([one.read for one in batch])
@@ -124,7 +124,7 @@ def pack(batch: Sequence[Encoded], *, by_piece: bool = False) -> Row:
         "logits_to_keep": torch.tensor(list(chain(*sources))),
         "targets": torch.tensor(list(chain(*(one.completion for one in batch)))),
         "weights": torch.tensor([one.weight for one in batch for _ in one.completion]),
-        **({"pieces": Blocks(tree.pieces)} if by_piece else {}),
+        **({"blocks": Blocks(tree.pieces)} if by_piece else {}),
     }
 
 

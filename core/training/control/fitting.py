@@ -103,6 +103,11 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
+def recomputes(network: Any) -> bool:
+    """Whether `network` computes its layers anew on the way back."""
+    return any(getattr(module, "gradient_checkpointing", False) for module in network.modules())
+
+
 def guessed_parts(
     network: Any,
     micro: MicroBatches,
@@ -116,7 +121,7 @@ def guessed_parts(
     What the forward pass of the longest lesson keeps is counted tensor by tensor; a packed row keeps as much for each
     of its distinct tokens. With gradient checkpointing next to nothing is kept; there only an error tells.
     """
-    if not fit.guess or getattr(network, "is_gradient_checkpointing", False):
+    if not fit.guess or recomputes(network):
         return 1
     longest = sorted(lessons, key=len, reverse=True)[:batch_size]
     one, all_of_them = micro.collate(longest[:1]), micro.collate(longest)

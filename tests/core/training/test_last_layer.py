@@ -1,32 +1,43 @@
 """A last layer that passes over tokens nobody asks about says and learns the same as one that does not."""
 
+import re
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 from peft import LoraConfig, get_peft_model
 from wheelwork.core.training.last_layer import spare_last_layer
 from wheelwork.core.training.packing import completion_logits, pack
-from wheelwork.tests.core.training.test_packing import ARCHITECTURES, UNPACKABLE, batch, network
+from wheelwork.tests.core.training.test_packing import ARCHITECTURES, SHAPED, SIZES, UNPACKABLE, batch, network
 
-PARTS = {"llama": 3, "qwen2": 3, "gpt2": 2}
+MORE: dict[str, Any] = {
+    "qwen3": lambda: transformers.Qwen3Config(**SHAPED, head_dim=8),  # norms of queries and keys
+    "gemma2": lambda: transformers.Gemma2Config(
+        **SHAPED, head_dim=8, query_pre_attn_scalar=8
+    ),  # norms behind each part
+    "mixtral": lambda: transformers.MixtralConfig(**SHAPED, num_local_experts=3, num_experts_per_tok=2),
+    "falcon": lambda: transformers.FalconConfig(**SIZES, bias=False, new_decoder_architecture=False),
+}
+KNOWN = ARCHITECTURES | MORE
+PARTS = {"llama": 3, "qwen2": 3, "gpt2": 2, "qwen3": 3, "gemma2": 3, "mixtral": 3, "falcon": 1}
 
 
 def adapted(name: str) -> Any:
-    model = network(ARCHITECTURES[name]())
+    model = network(KNOWN[name]())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", KNOWN)
 def test_gradients_stay_what_they_were(name: str) -> None:
     whole, spared, row = adapted(name), adapted(name), pack([*batch(), batch()[0]])
     assert spare_last_layer(spared) == PARTS[name]
     read: list[int] = []
-    last = [module for key, module in spared.named_modules() if key.endswith("mlp")][-1]
-    inner = next(module for key, module in last.named_modules() if key.endswith("lora_A.default"))
+    looked_at = re.compile(r"(o_proj|c_proj|dense_4h_to_h)\.lora_A\.default$")
+    *_, inner = (module for key, module in spared.named_modules() if looked_at.search(key))
     inner.register_forward_hook(lambda module, given, out: read.append(given[0].shape[1]))
     for model in (whole, spared):
         losses = F.cross_entropy(completion_logits(model, row), row["targets"], reduction="none")
@@ -41,8 +52,9 @@ def test_without_tokens_to_keep_all_are_computed() -> None:
     spared, ids = adapted("llama"), torch.arange(9)[None]
     expected = spared(input_ids=ids).logits
     spare_last_layer(spared)
-    with pytest.raises((IndexError, RuntimeError)):  # and a call that fails is forgotten
+    with pytest.raises((IndexError, RuntimeError)):
         spared(input_ids=ids, logits_to_keep=torch.tensor([99]))
+    assert torch.allclose(spared.get_base_model()(input_ids=ids).logits, expected, atol=1e-6)  # that is forgotten
     assert torch.allclose(spared(input_ids=ids).logits, expected, atol=1e-6)
     two = ids.expand(2, -1)
     assert torch.allclose(
@@ -74,4 +86,5 @@ def test_a_part_that_looks_at_its_neighbours_is_not_spared() -> None:
     model = network(ARCHITECTURES["llama"]())
     model.model.layers[-1].mlp = Neighbours(32, 32)
     assert spare_last_layer(model) == 0
-    assert "forward" not in vars(model.model.layers[0].mlp)
+    last = model.model.layers[-1]
+    assert not any("forward" in vars(part) for part in (last.mlp, last.self_attn.q_proj, last.self_attn.o_proj))

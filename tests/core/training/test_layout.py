@@ -79,8 +79,14 @@ def test_the_attention_that_was_chosen_is_used(attention: str, caplog: pytest.Lo
     assert hardware == told(attention)
     assert model.config._attn_implementation == attention
     (made,) = layout(batch())
-    assert ("pieces" in made) == (attention == "by_piece")
+    assert ("blocks" in made) == (attention == "by_piece")
     assert not warned(caplog)
+
+
+def test_attention_with_more_than_a_softmax_is_not_by_piece() -> None:
+    """The sinks of GPT-OSS would be passed over, in what is expected and in what is found alike."""
+    model = network(transformers.GptOssConfig(**SHAPED, head_dim=8, num_local_experts=2, num_experts_per_tok=1))
+    assert attend(model, "by_piece") is None
 
 
 def test_what_was_tried_is_undone() -> None:

@@ -201,6 +201,7 @@ def train_spoilt(base: ModelFiles, folder: Path, first: int, factor: float, sett
         hook.remove()
 
 
+# a tiny model that is spoilt is no worse than one that knows nothing: a loss of 5 to 6 after 1 to 3
 LONG = steered(stability=Stability(times=1.2, steps=2)).model_copy(update={"epochs": 8})
 
 

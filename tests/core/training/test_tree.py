@@ -55,18 +55,17 @@ def test_blocks_hold_what_each_token_sees(texts: list[list[int]], longest: int, 
                 if place >= 0:
                     sees[place, seen[added == 0]] += 1
     assert torch.equal(sees, tree.mask().int())
-    laid = made.laid(heads)
-    assert torch.equal(laid.own[laid.order], torch.arange(len(tree) * heads))
-    assert len(laid.own) - len(laid.filled) == len(tree) * heads
-    rows = torch.arange(len(tree) * heads)  # token by token, head by head
-    for group, (own,), (seen,) in zip(
-        made.groups, laid.asked(rows[laid.own][:, None], width=1), laid.sees(rows[laid.seen][:, None]), strict=True
-    ):
+    laid = made.laid(heads, 1, torch.device("cpu"))
+    (part,) = laid.parts
+    assert torch.equal(part.own[laid.order], torch.arange(len(tree) * heads))
+    assert len(part.own) - len(part.filled) == len(tree) * heads
+    by_group = part.asked(part.own[:, None], width=1), part.sees(part.seen[:, None], width=1)
+    for group, (own,), (seen,) in zip(made.groups, *by_group, strict=True):
         for head in range(heads):
-            part = slice(head * len(group.own), (head + 1) * len(group.own))
+            of_head = slice(head * len(group.own), (head + 1) * len(group.own))
             there = group.own >= 0
-            assert torch.equal(own[part, :, 0][there], group.own[there] * heads + head)
-            assert torch.equal(seen[part, :, 0], group.seen * heads + head)
+            assert torch.equal(own[of_head, :, 0][there], group.own[there] * heads + head)
+            assert torch.equal(seen[of_head, :, 0], group.seen * heads + head)
 
 
 def test_what_only_some_share_is_read_once_too() -> None:
