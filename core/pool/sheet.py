@@ -117,11 +117,15 @@ def _seen(text: str) -> str:
 
 
 def write_sheet(path: Path, rows: Iterable[Row], reviewers: Sequence[str] = ()) -> None:
-    """Write the sheet in the kind of file that the ending of `path` names, with a column for each of `reviewers`."""
+    """Write the sheet in the kind of file that the ending of `path` names, with a column for each of `reviewers`.
+
+    What a model answered may hold what no file can; it is written as people can see it.
+    """
     decisions = [f"{DECISION}.{name}" for name in reviewers] or [DECISION]
     empty = dict.fromkeys([*decisions, *WRITTEN], "")
     schema = pa.schema([(name, pa.string()) for name in [*SHOWN, *empty]])
-    write_rows(path, ({**row, **empty} for row in rows), schema)
+    shown = ({name: _seen(text) if isinstance(text, str) else text for name, text in row.items()} for row in rows)
+    write_rows(path, ({**row, **empty} for row in shown), schema)
 
 
 def write_records(path: Path, rows: Iterable[Row], tool: Tool) -> None:

@@ -10,7 +10,7 @@ import pytest
 from wheelwork.core.errors import DataError, LeakError
 from wheelwork.core.formats import read_samples
 from wheelwork.core.pool.reviewing import Reviewed, take_in, write_review
-from wheelwork.core.pool.sheet import choose
+from wheelwork.core.pool.sheet import LONGEST, SHOWN, choose, write_sheet
 from wheelwork.core.pool.store import Pool
 from wheelwork.core.rows import read_rows
 from wheelwork.core.samples import Message, Sample
@@ -241,3 +241,12 @@ def test_corrected_samples_survive_an_export(pool: Pool, folder: Path, tmp_path:
     export(found.pool, found.pool.find("head"), found.settings, "loop", "text_label", tmp_path / "set")
     texts = [row.prompt for row in read_samples(tmp_path / "set" / "data.jsonl", task="classify")]
     assert "Nothing works at all today" in texts and rows[0]["text"] not in texts and len(texts) == 80
+
+
+@pytest.mark.parametrize("name", ["sheet.csv", "sheet.jsonl"])
+def test_what_no_file_can_hold_is_written_as_people_can_see_it(name: str, tmp_path: Path) -> None:
+    rows = [dict.fromkeys(SHOWN, "") | {"id": "1", "answer": "one\0two", "text": "long " * LONGEST}]
+    write_sheet(tmp_path / name, rows)
+    ((_, row),) = read_rows(tmp_path / name)
+    assert row["answer"] == "one\N{SYMBOL FOR NULL}two"
+    assert len(row["text"]) == LONGEST + 2 and row["text"].endswith(" …")
