@@ -5,12 +5,12 @@ thirds of a layer. In a packed row these others are most tokens.
 """
 
 from contextlib import ExitStack
-from types import MethodType
 from typing import Any
 
 import torch
 
 from .control.fitting import recomputes
+from .forwarding import forward_by
 
 PARTS = ("self_attn.q_proj", "self_attn.o_proj", "attn.c_proj", "mlp")  # they take each token by itself
 
@@ -28,8 +28,7 @@ def spare_last_layer(network: Any) -> int:
         undo.callback(network.register_forward_pre_hook(kept.begin, with_kwargs=True).remove)
         undo.callback(network.register_forward_hook(kept.end, always_call=True).remove)
         for part in parts:
-            undo.callback(_put_back, part, vars(part).get("forward"))
-            part.forward = MethodType(kept.only(part.forward), part)
+            undo.callback(forward_by(part, kept.only(part.forward)))
         if _holds(network):
             undo.pop_all()
             return len(parts)
@@ -53,7 +52,7 @@ class _Kept:
     def only(self, forward: Any) -> Any:
         """`forward` at the kept tokens of (1, L, width), and 0 at the others."""
 
-        def at_kept(module: Any, x: torch.Tensor) -> torch.Tensor:
+        def at_kept(x: torch.Tensor) -> torch.Tensor:
             if self.tokens is None:
                 return forward(x)  # type: ignore[no-any-return]
             out = forward(x.index_select(1, self.tokens))
@@ -69,13 +68,6 @@ def _parts(network: Any) -> list[Any]:
         return []
     named = dict(layers[-1].named_modules())
     return [named[name] for name in PARTS if name in named]
-
-
-def _put_back(part: Any, forward: Any) -> None:
-    if forward is None:
-        del part.forward
-    else:
-        part.forward = forward  # such as of fused.py
 
 
 def _gradient(logits: torch.Tensor, learnt: list[torch.Tensor]) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
 from .distilling import IDS, distilling_losses
+from .forwarding import forward_by
 from .packing import Row, completion_logits
 
 Logits = Callable[[slice], torch.Tensor]  # of some of the completion tokens of a row
@@ -98,15 +99,11 @@ def head_is_last(network: Any) -> bool:
 @contextmanager
 def _passed_over(layer: Any) -> Iterator[None]:
     """The model without `layer`: what it is given is what it gives."""
-    own = layer.__dict__.get("forward")  # such as of fused.py
-    layer.forward = lambda states: states
+    undo = forward_by(layer, lambda states: states)
     try:
         yield
     finally:
-        if own is None:
-            del layer.forward
-        else:
-            layer.forward = own
+        undo()
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 import json
 import sqlite3
 import subprocess
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,15 +46,17 @@ class Home:
         with closing(sqlite3.connect(self.replies, timeout=30)) as database:
             return [key for (key,) in database.execute("SELECT key FROM made ORDER BY rowid")]
 
-    def slow(self, slow: bool) -> None:
-        """Whether each reply takes a twentieth of a second to be kept: a tiny model gives dozens between two looks."""
+    @contextmanager
+    def slow(self) -> Iterator[None]:
+        """Each reply takes a twentieth of a second to be kept: a tiny model gives dozens between two looks."""
         busy = "WITH RECURSIVE n(n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM n LIMIT 150000) SELECT n FROM n"
+        self._change(f"CREATE TRIGGER slow AFTER INSERT ON replies BEGIN SELECT count(*) FROM ({busy}); END")
+        yield
+        self._change("DROP TRIGGER slow")
+
+    def _change(self, statement: str) -> None:
         with closing(sqlite3.connect(self.replies, timeout=30)) as database:
-            database.execute("DROP TRIGGER IF EXISTS slow")
-            if slow:
-                database.execute(
-                    f"CREATE TRIGGER slow AFTER INSERT ON replies BEGIN SELECT count(*) FROM ({busy}); END"
-                )
+            database.execute(statement)
 
     def start(self, *options: str) -> "subprocess.Popen[str]":
         return self.command.start("improve", str(self.loop), "--report", str(self.command.home / "r.json"), *options)

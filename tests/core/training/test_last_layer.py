@@ -14,9 +14,8 @@ from wheelwork.tests.core.training.test_packing import ARCHITECTURES, SHAPED, SI
 
 MORE: dict[str, Any] = {
     "qwen3": lambda: transformers.Qwen3Config(**SHAPED, head_dim=8),  # norms of queries and keys
-    "gemma2": lambda: transformers.Gemma2Config(
-        **SHAPED, head_dim=8, query_pre_attn_scalar=8
-    ),  # norms behind each part
+    # norms behind each part
+    "gemma2": lambda: transformers.Gemma2Config(**SHAPED, head_dim=8, query_pre_attn_scalar=8),
     "mixtral": lambda: transformers.MixtralConfig(**SHAPED, num_local_experts=3, num_experts_per_tok=2),
     "falcon": lambda: transformers.FalconConfig(**SIZES, bias=False, new_decoder_architecture=False),
 }
