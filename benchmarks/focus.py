@@ -11,17 +11,23 @@ from the beginning on its seeds and what was kept, with the loop's own settings 
 plainly, and with each setting. Where a setting asks what a model makes of the samples, that is the champion of a
 second round: the base trained on the seeds alone.
 
-`confidence` is for pseudo-labels, so it has another set of data: the seeds, and all texts of the wave that could be
-read, each with the label that its nearest mean gives it and the probability of that, down to a third. It is compared
-with the same rows that weigh the same.
+Two settings have a set of data of their own, and are compared with plain training on that:
+
+- `confidence` is for pseudo-labels: the seeds, and all texts of the wave that could be read, each with the label that
+  its nearest mean gives it and the probability of that, down to a third; beside it the same rows that weigh the same;
+- an order by `grade` needs samples that were written to a grade: the seeds, and what the funnel keeps of the wave of a
+  loop that asks for grades, or else the messages of `graded.jsonl`. The embedded teacher cannot keep to a grade, so
+  these were written by hand for the labels of home_broadband, twelve a label, to the rules of prompts/en/rules.yaml.
 
 Every cell of a seed learns from the same rows, which a setting may leave some of out, and answers the same items, so
 differences are paired. Two 95% intervals: from drawing items again, each with the mean of its scores over the seeds
 (what other items would change), and Student's over the seeds (what another seed would change).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +35,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from wheelwork.core.engines.base import Adapter
+from wheelwork.core.generation.example import Example
+from wheelwork.core.loops import Loop
 from wheelwork.core.people.nearest_mean import fit_nearest_mean
 from wheelwork.core.people.pseudo import pseudo_labels
 from wheelwork.core.people.traffic import Told
 from wheelwork.core.pool.versions import View
 from wheelwork.core.samples import Sample
+from wheelwork.core.training.focus.order import GRADE
 from wheelwork.core.training.keeping.former import Former
 from wheelwork.core.training.settings import Training
 
@@ -41,11 +50,14 @@ from .cells import Bench, Cell, Planned, difference, item_means, opened, options
 from .results import Figure, publish
 
 OURS = "wheelwork"
-PLAIN, ALIKE = "plain", "pseudo, all alike"
+PLAIN, ALIKE, MIXED = "plain", "pseudo, all alike", "graded, by chance"
 UNSURE = 1 / 3  # the least probability of a pseudo-label here: some have to be doubtful
 SEEDS_QUICK = 12  # every so many-th seed
+WRITTEN_TO_GRADES = Path(__file__).with_name("graded.jsonl")
 
 Settings = dict[str, Any]
+Asked = Callable[[], Adapter]
+"""The champion, trained when it is first asked for."""
 ARMS: dict[str, Settings] = {
     PLAIN: {},
     "top loss": {"focus": [{"kind": "top_loss"}]},
@@ -63,15 +75,21 @@ ARMS: dict[str, Settings] = {
     "competence, length": {"order": {"kind": "competence", "difficulty": "length"}},
 }
 GRADED: dict[str, Settings] = {
-    "easy first, grade": {"order": {"kind": "easy_first", "difficulty": "grade"}},
-    "competence, grade": {"order": {"kind": "competence", "difficulty": "grade"}},
+    MIXED: {},
+    "graded, easy first": {"order": {"kind": "easy_first", "difficulty": "grade"}},
+    "graded, competence": {"order": {"kind": "competence", "difficulty": "grade"}},
 }
 CONFIDENCE: dict[str, Settings] = {
     ALIKE: {},
     "pseudo, confidence": {"focus": [{"kind": "confidence"}]},
     "pseudo, confidence ^ 4": {"focus": [{"kind": "confidence", "sharpness": 4}]},
 }
-QUICK = (PLAIN, "top loss", "gradient / (1 + entropy)", "competence, loss", ALIKE, "pseudo, confidence ^ 4")
+SETS = (ARMS, GRADED, CONFIDENCE)
+"""What is trained on the same data, the plain training first."""
+QUICK = (
+    *(PLAIN, "top loss", "gradient / (1 + entropy)", "competence, loss"),
+    *(MIXED, "graded, competence", ALIKE, "pseudo, confidence ^ 4"),
+)
 
 
 @dataclass(frozen=True)
@@ -90,16 +108,21 @@ class Compared:
 
 def main() -> None:
     parser = options(__doc__ or "")
-    known = [*ARMS, *GRADED, *CONFIDENCE]
+    known = [arm for arms in SETS for arm in arms]
     parser.add_argument("--arms", nargs="+", choices=known, default=known, metavar="ARM", help=f"of {', '.join(known)}")
     parser.add_argument("--by", choices=("champion", "base"), default="champion", help="the model that measures")
     chosen = parser.parse_args()
     bench, name = opened(chosen, "focus")
-    arms = {PLAIN, *(QUICK if chosen.quick else chosen.arms)}
-    arms |= {ALIKE} if arms & CONFIDENCE.keys() else set()
+    arms = {*(QUICK if chosen.quick else chosen.arms)}
+    arms |= {beside(arm) for arm in arms}
     if chosen.by == "base":
         name += "-base"
-    cells = run(bench, planned(bench, range(chosen.seeds), chosen.by == "champion", arms, chosen.quick))
+    plan = planned(bench, range(chosen.seeds), chosen.by == "champion", arms, chosen.quick)
+    if not plan:
+        raise SystemExit(
+            f"{bench.loop.name} has no samples for these; --arms with others, or a loop that asks for grades"
+        )
+    cells = run(bench, plan)
     found = [*compared(cells, bench.groups)]
     publish(name, figures(bench.loop.name, found, len(bench.groups)))
     show(found, chosen.seeds)
@@ -110,32 +133,33 @@ def planned(
 ) -> list[Planned]:
     """Every cell of every seed; writes the samples, and trains the champion, that they need."""
     seeding = bench.loop.material.seed_samples()[:: SEEDS_QUICK if quick else 1]
-    arms = ARMS | (GRADED if bench.loop.settings.generate.controls.difficulty else {})
     cells: list[Planned] = []
     for seed in seeds:
         written = bench.write(seed)
         guessed = pseudo(bench, written.raw) if bench.loop.labels else []
+        to_grades = graded(bench.loop, written.kept)[:: SEEDS_QUICK if quick else 1]
         print(
-            f"seed {seed}: {len(written.raw)} samples, {len(written.kept)} kept, {len(guessed)} pseudo-labelled",
+            f"seed {seed}: {len(written.raw)} samples, {len(written.kept)} kept, {len(guessed)} pseudo-labelled, "
+            f"{len(to_grades)} written to grades",
             flush=True,
         )
-        champion = _champion(bench, seed, seeding) if by_champion else None
+        champion = cache(partial(_champion, bench, seed, seeding)) if by_champion else None
         alike = [one.model_copy(update={"weight": 1.0}) for one in guessed]
-        for arm, changes in {**arms, **(CONFIDENCE if guessed else {})}.items():
-            if arm not in chosen:
-                continue
-            part = written.kept if arm in arms else alike if arm == ALIKE else guessed
-            cells.append(_cell(bench, arm, seed, [*seeding, *part], changes, champion))
+        for arms, part in zip(SETS, (written.kept, to_grades, guessed), strict=True):
+            for arm, changes in arms.items():
+                if arm in chosen and part:
+                    given = alike if arm == ALIKE else part
+                    cells.append(_cell(bench, arm, seed, [*seeding, *given], changes, champion))
     return cells
 
 
 def _cell(
-    bench: Bench, arm: str, seed: int, samples: Sequence[Sample], changes: Settings, champion: Adapter | None
+    bench: Bench, arm: str, seed: int, samples: Sequence[Sample], changes: Settings, champion: Asked | None
 ) -> Planned:
     settings = Training.model_validate(bench.settings.model_dump() | changes)
     if champion is None or not settings.measures:
         return Planned(arm, seed, samples, settings)
-    return Planned(arm, seed, samples, settings, {"former": Former(champion)}, [champion.digest])
+    return Planned(arm, seed, samples, settings, {"former": Former(champion())}, [champion().digest])
 
 
 def _champion(bench: Bench, seed: int, seeding: Sequence[Sample]) -> Adapter:
@@ -162,21 +186,47 @@ def pseudo(bench: Bench, written: Sequence[Sample]) -> list[Sample]:
     return pseudo_labels(told, bench.loop, View(), UNSURE, len(texts), "wave").samples
 
 
+def graded(loop: Loop, kept: Sequence[Sample]) -> list[Sample]:
+    """Samples that were written to a grade: those `kept` where `loop` asks for grades, else what was written by hand.
+
+    None where the loop has other labels than those that it was written for.
+    """
+    if loop.settings.generate.controls.difficulty:
+        return list(kept)
+    rows = [json.loads(line) for line in WRITTEN_TO_GRADES.read_text(encoding="utf-8").splitlines()]
+    if not {row["label"] for row in rows} <= loop.labels.keys():
+        return []
+    return [
+        loop.material.writing.sample(
+            Example(text=row["text"], answer=row["label"], label=row["label"], category=row["label"]),
+            origin="import",
+            source=f"{WRITTEN_TO_GRADES.name}:{number}",
+            controls={GRADE: str(row["difficulty"])},
+        )
+        for number, row in enumerate(rows, start=1)
+    ]
+
+
+def beside(arm: str) -> str:
+    """The plain training on the data of `arm`."""
+    return next(next(iter(arms)) for arms in SETS if arm in arms)
+
+
 def compared(cells: Sequence[Cell], groups: Sequence[str]) -> Iterator[Compared]:
     """Each arm beside the plain training on its data, in the order of the cells."""
     by_arm: dict[str, list[Cell]] = {}
     for cell in cells:
         by_arm.setdefault(cell.arm, []).append(cell)
     for arm, own in by_arm.items():
-        beside = ALIKE if arm in CONFIDENCE else PLAIN
-        gain, low, high = difference(item_means(own), item_means(by_arm[beside]), groups)
+        plain = beside(arm)
+        gain, low, high = difference(item_means(own), item_means(by_arm[plain]), groups)
         yield Compared(
             arm=arm,
-            beside=beside,
+            beside=plain,
             right=float(np.mean([share(cell.scores) for cell in own])),
             gain=gain,
             items=(low, high),
-            seeds=seed_interval(own, by_arm[beside]),
+            seeds=seed_interval(own, by_arm[plain]),
             rows=float(np.mean([cell.rows for cell in own])),
             steps=float(np.mean([cell.steps for cell in own])),
         )

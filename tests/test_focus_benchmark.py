@@ -1,10 +1,17 @@
 """The benchmark of focus and order: every kind has an arm, each is held against the plain one on its own data."""
 
+import shutil
+from collections import Counter
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from wheelwork.benchmarks.cells import Cell
-from wheelwork.benchmarks.focus import ALIKE, ARMS, CONFIDENCE, GRADED, PLAIN, QUICK, compared, figures
+from wheelwork.benchmarks.focus import ALIKE, MIXED, PLAIN, QUICK, SETS, beside, compared, figures, graded
+from wheelwork.core.evaluation.holdouts.leaks import find_leaks, held_out_in, learnt_from
+from wheelwork.core.loops import load_loop
+from wheelwork.core.naming import find_loop
+from wheelwork.core.training.focus.order import GRADE
 from wheelwork.core.training.settings import Training
 
 
@@ -15,11 +22,32 @@ def kinds(field: str) -> set[str]:
 
 
 def test_every_kind_has_an_arm_that_is_a_training() -> None:
-    arms = ARMS | GRADED | CONFIDENCE
+    arms = {arm: changes for named in SETS for arm, changes in named.items()}
     trainings = [Training.model_validate(changes) for changes in arms.values()]
     assert {one.kind for training in trainings for one in training.focus} == kinds("focus")
     assert {training.order.kind for training in trainings} == kinds("order")
-    assert set(QUICK) <= set(arms) and len({training.model_dump_json() for training in trainings}) == len(arms) - 1
+    assert set(QUICK) <= set(arms) and {beside(arm) for arm in arms} == {PLAIN, ALIKE, MIXED}
+    assert len({training.model_dump_json() for training in trainings}) == len(arms) - 2, "three are plain"
+
+
+def test_what_was_written_to_grades_is_even_and_held_out_nowhere() -> None:
+    loop = load_loop(find_loop("home_broadband"))
+    samples = graded(loop, [])
+    counts = Counter((sample.label, sample.controls[GRADE]) for sample in samples)
+    assert counts == {(label, grade): 4 for label in loop.labels for grade in ("1", "3", "5")}
+    assert len({sample.id for sample in samples}) == len(samples)
+    assert find_leaks(learnt_from(samples, "graded"), held_out_in(loop.suites), loop.settings.leaks).leaks == []
+
+
+def test_grades_are_those_of_the_loop_where_it_asks_for_some(tmp_path: Path) -> None:
+    own = find_loop("home_broadband")
+    asks = tmp_path / "asks"
+    shutil.copytree(own, asks)
+    with (asks / "loop.yaml").open("a", encoding="utf-8") as settings:
+        settings.write("generate: { templates: { write: 1 }, controls: { difficulty: [1, 5] } }\n")
+    kept = graded(load_loop(own), [])[:3]
+    assert graded(load_loop(asks), kept) == kept
+    assert graded(load_loop(find_loop("policy_qa")), kept) == [], "it has no labels, and asks for none"
 
 
 def cell(arm: str, seed: int, *scores: float | None) -> Cell:
