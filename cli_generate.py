@@ -43,8 +43,10 @@ def generate(
     key_env: Annotated[str, typer.Option(help="Environment variable that holds the endpoint's key.")] = "",
     parallel: Annotated[int, typer.Option(min=1, max=1024, help="Most calls of the endpoint at once.")] = 8,
     language: Annotated[str, typer.Option(help="Language of the prompts: en or zh.")] = "en",
-    difficulty: Annotated[list[int] | None, typer.Option(min=1, max=5, help="A grade to spread over; repeat.")] = None,
-    style: Annotated[list[str] | None, typer.Option(help="A style to spread over; repeat.")] = None,
+    difficulty: Annotated[
+        list[int] | None, typer.Option(min=1, max=5, help="A grade to spread over, with --teacher; repeat.")
+    ] = None,
+    style: Annotated[list[str] | None, typer.Option(help="A style to spread over, with --teacher; repeat.")] = None,
     max_tokens: Annotated[int, typer.Option(min=4, help="Longest reply, in tokens.")] = 400,
     augment: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Vary the samples of this file instead of writing new ones.")
@@ -66,6 +68,11 @@ def generate(
     if loop is not None:
         material, teachers, keep_cut = _of_loop(loop, n)
     else:
+        if teacher is None and (difficulty or style):
+            raise ConfigError(
+                "--difficulty and --style are told to the model of an endpoint, --teacher; the embedded one goes on "
+                "with a list of examples and hears of neither, so leave them out"
+            )
         options = {
             "kind": task or "qa",
             "documents": {"path": str(documents)} if documents else None,

@@ -65,6 +65,7 @@ class Material:
             phrases=load_phrases(language, overrides),
             language=language,
         )
+        self._require_listeners(config)
         if seeds and excluded:
             self._leave_out(excluded, seeds)
 
@@ -121,6 +122,16 @@ class Material:
     def _seed_sample(self, seed: Example) -> Sample:
         passage = self.passage_text((seed.passage,) if seed.passage else ())
         return self.writing.sample(seed, passage, origin="seed", source=f"{self._seeds_name}:{seed.line}")
+
+    def _require_listeners(self, config: Path) -> None:
+        """What samples are to be like is told in rules, so every template has to take some."""
+        deaf = [name for name, one in self.writing.templates.items() if "rules" not in one.head.variables]
+        if deaf and (wishes := self.settings.wishes):
+            raise ConfigError(
+                f"{config}: `generate.{wishes[0]}` is told to the teacher as a rule, and the template `{deaf[0]}` has "
+                "none; leave it out, or set `generate.templates: {write: 1}` and a teacher that can keep to rules, "
+                "such as an endpoint"
+            )
 
     def _leave_out(self, excluded: Collection[str], path: Path) -> None:
         ids = [sample.id for sample in self.seed_samples()]

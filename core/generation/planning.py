@@ -60,7 +60,7 @@ class Generation(Setting):
     )
     controls: Controls = Field(Controls(), description="difficulty, style, length and language to spread samples over")
     tone: str = Field("", description="how the writer sounds, such as `polite but firm`")
-    forbidden: tuple[str, ...] = Field((), description="words that no sample may contain; told to the teacher")
+    forbidden: tuple[str, ...] = Field((), description="words that the teacher is told not to use")
     temperature: float = Field(0.8, ge=0, le=2, description="spread of the teacher's wording")
     top_p: float = Field(0.95, gt=0, le=1, description="share of the probability that is sampled from")
     max_tokens: int = Field(48, ge=4, le=32_768, description="longest reply in tokens")
@@ -70,6 +70,12 @@ class Generation(Setting):
     follow: float = Field(
         0.0, ge=0, le=1, description="share of the samples that goes to what the last round was found to lack; 0: none"
     )
+
+    @property
+    def wishes(self) -> list[str]:
+        """Settings that a teacher is told as rules, as far as they ask for something."""
+        controls = [f"controls.{name}" for name in Controls.model_fields if getattr(self.controls, name)]
+        return [*controls, *(name for name in ("tone", "forbidden") if getattr(self, name))]
 
 
 class Cell(NamedTuple):

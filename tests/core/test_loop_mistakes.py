@@ -205,7 +205,7 @@ def test_a_focus_or_an_order_without_what_it_goes_by_is_one_sentence(
 
 
 def test_grades_that_are_asked_for_give_an_order(tmp_path: Path) -> None:
-    graded = {"generate": {"controls": {"difficulty": [1, 3, 5]}}}
+    graded = {"generate": {"templates": {"write": 1}, "controls": {"difficulty": [1, 3, 5]}}}
     loop = load_loop(a_loop(tmp_path, **graded, train={"order": {"kind": "competence", "difficulty": "grade"}}))
     assert not loop.settings.train.measures
 

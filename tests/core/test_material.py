@@ -53,6 +53,23 @@ def test_the_categories_of_a_folder_of_documents_are_its_files(tmp_path: Path) -
     assert "45 pence" in sample.messages[0].content and sample.source == "seeds.jsonl:1"
 
 
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"controls": {"difficulty": [1, 5]}}, "controls.difficulty"),
+        ({"controls": {"style": ["terse"]}, "tone": "polite"}, "controls.style"),
+        ({"tone": "polite"}, "tone"),
+        ({"forbidden": ["asap"]}, "forbidden"),
+    ],
+)
+def test_what_no_template_would_tell_the_teacher_is_refused(tmp_path: Path, asked: dict[str, Any], named: str) -> None:
+    said = complaint(tmp_path, DIALOGUE, [], templates={"write": 1, "continue": 1}, **asked)
+    assert said.startswith(f"loop.yaml: `generate.{named}` is told to the teacher as a rule")
+    assert "the template `continue` has none" in said and "`generate.templates: {write: 1}`" in said
+    assert material(tmp_path, DIALOGUE, [], templates={"write": 1}, **asked).settings.wishes[0] == named
+    assert material(tmp_path, DIALOGUE, [], templates={"continue": 1}).settings.wishes == []
+
+
 def test_each_order_is_about_a_passage_of_its_category(tmp_path: Path) -> None:
     made = material(tmp_path, GROUNDED, [])
     passages = [order.passage.id for order in made.orders({"travel": 4}, 1, 0) if order.passage]
