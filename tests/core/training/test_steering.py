@@ -135,20 +135,27 @@ def test_rehearsal_is_held_back_too(tiny: ModelFiles, tmp_path: Path) -> None:
 # a kill changes nothing
 
 
+WHOLE = steered(validation=VALIDATION, rate=VarianceRate(horizon=10)).model_copy(update={"epochs": 30})
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tiny: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path]:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    return train(tiny, folder, settings=WHOLE, samples=contradictory()), folder
+
+
 @pytest.mark.parametrize("last", [3, 5, 8, 11])
 def test_a_steered_training_that_is_stopped_goes_on_to_the_same_adapter(
-    last: int, overfitted: tuple[Trained, list[Step], Path], tiny: ModelFiles, tmp_path: Path
+    last: int, uninterrupted: tuple[Trained, Path], tiny: ModelFiles, tmp_path: Path
 ) -> None:
-    control = {"validation": VALIDATION, "rate": VarianceRate(horizon=10)}
-    settings = steered(**control).model_copy(update={"epochs": 30})
-    straight = train(tiny, tmp_path / "straight", settings=settings, samples=contradictory())
+    straight, folder = uninterrupted
     last = min(last, len(straight.losses))
-    stopped_at(last, tiny, tmp_path / "again", settings, samples=contradictory())
-    resumed = train(tiny, tmp_path / "again", settings=settings, samples=contradictory())
+    stopped_at(last, tiny, tmp_path, WHOLE, samples=contradictory())
+    resumed = train(tiny, tmp_path, settings=WHOLE, samples=contradictory())
     assert resumed.resumed_at == (last - 1) // 2 * 2
     assert resumed.losses == straight.losses and resumed.validation == straight.validation
     assert (resumed.step, resumed.stopped) == (straight.step, straight.stopped)
-    assert digest(tmp_path / "again") == digest(tmp_path / "straight")
+    assert digest(tmp_path) == digest(folder)
 
 
 def test_a_checkpoint_is_due_after_some_seconds_too(tiny: ModelFiles, tmp_path: Path) -> None:
