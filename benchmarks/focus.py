@@ -18,9 +18,10 @@ Two settings have a set of data of their own, and are compared with plain traini
 - an order by `grade` needs samples that were written to a grade: the seeds, and what the funnel keeps of the wave of a
   loop that asks for grades, or else the messages of `graded.jsonl`. The embedded teacher cannot keep to a grade, so
   these were written by hand for the labels of home_broadband, twelve a label, to the rules of prompts/en/rules.yaml.
+  Seeds have no grade and stand in the middle. What is indirect is longer, so there is an order by length beside it.
 
-Every cell of a seed learns from the same rows, which a setting may leave some of out, and answers the same items, so
-differences are paired. Two 95% intervals: from drawing items again, each with the mean of its scores over the seeds
+Every cell of a seed and a set of data learns from the same rows, which a setting may leave some of out, and answers the
+same items, so differences are paired. Two 95% intervals: from drawing items again, each with the mean of its scores over the seeds
 (what other items would change), and Student's over the seeds (what another seed would change).
 """
 
@@ -42,7 +43,7 @@ from wheelwork.core.people.pseudo import pseudo_labels
 from wheelwork.core.people.traffic import Told
 from wheelwork.core.pool.versions import View
 from wheelwork.core.samples import Sample
-from wheelwork.core.training.focus.order import GRADE
+from wheelwork.core.training.focus.order import GRADE, ByDifficulty
 from wheelwork.core.training.keeping.former import Former
 from wheelwork.core.training.settings import Training
 
@@ -53,6 +54,7 @@ OURS = "wheelwork"
 PLAIN, ALIKE, MIXED = "plain", "pseudo, all alike", "graded, by chance"
 UNSURE = 1 / 3  # the least probability of a pseudo-label here: some have to be doubtful
 SEEDS_QUICK = 12  # every so many-th seed
+GRADED_QUICK = 13  # every so many-th row that was written to a grade: of each label one, of each grade some
 WRITTEN_TO_GRADES = Path(__file__).with_name("graded.jsonl")
 
 Settings = dict[str, Any]
@@ -78,6 +80,7 @@ GRADED: dict[str, Settings] = {
     MIXED: {},
     "graded, easy first": {"order": {"kind": "easy_first", "difficulty": "grade"}},
     "graded, competence": {"order": {"kind": "competence", "difficulty": "grade"}},
+    "graded, easy first by length": {"order": {"kind": "easy_first", "difficulty": "length"}},
 }
 CONFIDENCE: dict[str, Settings] = {
     ALIKE: {},
@@ -109,7 +112,14 @@ class Compared:
 def main() -> None:
     parser = options(__doc__ or "")
     known = [arm for arms in SETS for arm in arms]
-    parser.add_argument("--arms", nargs="+", choices=known, default=known, metavar="ARM", help=f"of {', '.join(known)}")
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        choices=known,
+        default=known,
+        metavar="ARM",
+        help=f"of {', '.join(known)}; results are called -some",
+    )
     parser.add_argument("--by", choices=("champion", "base"), default="champion", help="the model that measures")
     chosen = parser.parse_args()
     bench, name = opened(chosen, "focus")
@@ -117,11 +127,11 @@ def main() -> None:
     arms |= {beside(arm) for arm in arms}
     if chosen.by == "base":
         name += "-base"
+    if not chosen.quick and set(chosen.arms) < set(known):
+        name += "-some"
     plan = planned(bench, range(chosen.seeds), chosen.by == "champion", arms, chosen.quick)
     if not plan:
-        raise SystemExit(
-            f"{bench.loop.name} has no samples for these; --arms with others, or a loop that asks for grades"
-        )
+        raise SystemExit(f"{bench.loop.name} has no samples for these settings; take other --arms")
     cells = run(bench, plan)
     found = [*compared(cells, bench.groups)]
     publish(name, figures(bench.loop.name, found, len(bench.groups)))
@@ -131,13 +141,13 @@ def main() -> None:
 def planned(
     bench: Bench, seeds: Sequence[int], by_champion: bool, chosen: Collection[str], quick: bool
 ) -> list[Planned]:
-    """Every cell of every seed; writes the samples, and trains the champion, that they need."""
+    """Every cell of every seed; writes the samples of each, and trains its champion where one is asked."""
     seeding = bench.loop.material.seed_samples()[:: SEEDS_QUICK if quick else 1]
     cells: list[Planned] = []
     for seed in seeds:
         written = bench.write(seed)
         guessed = pseudo(bench, written.raw) if bench.loop.labels else []
-        to_grades = graded(bench.loop, written.kept)[:: SEEDS_QUICK if quick else 1]
+        to_grades = graded(bench.loop, written.kept)[:: GRADED_QUICK if quick else 1]
         print(
             f"seed {seed}: {len(written.raw)} samples, {len(written.kept)} kept, {len(guessed)} pseudo-labelled, "
             f"{len(to_grades)} written to grades",
@@ -147,7 +157,7 @@ def planned(
         alike = [one.model_copy(update={"weight": 1.0}) for one in guessed]
         for arms, part in zip(SETS, (written.kept, to_grades, guessed), strict=True):
             for arm, changes in arms.items():
-                if arm in chosen and part:
+                if arm in chosen and (part or arms is ARMS):
                     given = alike if arm == ALIKE else part
                     cells.append(_cell(bench, arm, seed, [*seeding, *given], changes, champion))
     return cells
@@ -157,6 +167,9 @@ def _cell(
     bench: Bench, arm: str, seed: int, samples: Sequence[Sample], changes: Settings, champion: Asked | None
 ) -> Planned:
     settings = Training.model_validate(bench.settings.model_dump() | changes)
+    if isinstance(settings.order, ByDifficulty) and settings.order.difficulty == "grade":
+        # a sample's id does not tell its grade, and the cell is named by what it hangs on
+        return Planned(arm, seed, samples, settings, about=[one.controls.get(GRADE, "") for one in samples])
     if champion is None or not settings.measures:
         return Planned(arm, seed, samples, settings)
     return Planned(arm, seed, samples, settings, {"former": Former(champion())}, [champion().digest])
@@ -189,7 +202,7 @@ def pseudo(bench: Bench, written: Sequence[Sample]) -> list[Sample]:
 def graded(loop: Loop, kept: Sequence[Sample]) -> list[Sample]:
     """Samples that were written to a grade: those `kept` where `loop` asks for grades, else what was written by hand.
 
-    None where the loop has other labels than those that it was written for.
+    Empty where the loop has other labels than those that they were written for.
     """
     if loop.settings.generate.controls.difficulty:
         return list(kept)
