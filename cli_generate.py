@@ -65,14 +65,20 @@ def generate(
     keep_cut = False
     if (loop is None) == (task is None) and augment is None:
         raise ConfigError("give either a LOOP or --task; `wheelwork generate --help` shows both")
+    if augment is not None and (difficulty or style):
+        raise ConfigError("--augment varies what there is and tells no --difficulty or --style; leave these out")
     if loop is not None:
+        own = {
+            "--seeds": seeds, "--documents": documents, "--labels": labels, "--topics": topics, "--about": about,
+            "--instruction": instruction, "--teacher": teacher, "--model": model, "--key-env": key_env,
+            "--difficulty": difficulty, "--style": style,
+        }  # fmt: skip
+        if given := [name for name, value in own.items() if value]:
+            raise ConfigError(
+                f"{given[0]} goes with --task; the loop {loop} says that in its loop.yaml, so leave one out"
+            )
         material, teachers, keep_cut = _of_loop(loop, n)
     else:
-        if teacher is None and (difficulty or style):
-            raise ConfigError(
-                "--difficulty and --style are told to the model of an endpoint, --teacher; the embedded one goes on "
-                "with a list of examples and hears of neither, so leave them out"
-            )
         options = {
             "kind": task or "qa",
             "documents": {"path": str(documents)} if documents else None,

@@ -21,8 +21,8 @@ Two settings have a set of data of their own, and are compared with plain traini
   Seeds have no grade and stand in the middle. What is indirect is longer, so there is an order by length beside it.
 
 Every cell of a seed and a set of data learns from the same rows, which a setting may leave some of out, and answers the
-same items, so differences are paired. Two 95% intervals: from drawing items again, each with the mean of its scores over the seeds
-(what other items would change), and Student's over the seeds (what another seed would change).
+same items, so differences are paired. Two 95% intervals: from drawing items again, each with the mean of its scores
+over the seeds (what other items would change), and Student's over the seeds (what another seed would change).
 """
 
 import json

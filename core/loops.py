@@ -153,7 +153,7 @@ class LoopSettings(Setting):
         if isinstance(order, ByDifficulty) and order.difficulty == "grade" and not self.generate.controls.difficulty:
             raise ValueError(
                 "`train.order` goes by `grade`, and `generate.controls.difficulty` asks for none; list grades there, "
-                "such as [1, 3, 5], or take another `difficulty`"
+                "such as [1, 3, 5], for a template that tells them, such as `write`, or take another `difficulty`"
             )
         return self
 

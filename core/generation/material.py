@@ -125,12 +125,15 @@ class Material:
 
     def _require_listeners(self, config: Path) -> None:
         """What samples are to be like is told in rules, so every template has to take some."""
-        deaf = [name for name, one in self.writing.templates.items() if "rules" not in one.head.variables]
+        templates = self.writing.templates
+        deaf = [
+            name for name, share in self._templates.items() if share and "rules" not in templates[name].head.variables
+        ]
         if deaf and (wishes := self.settings.wishes):
             raise ConfigError(
-                f"{config}: `generate.{wishes[0]}` is told to the teacher as a rule, and the template `{deaf[0]}` has "
-                "none; leave it out, or set `generate.templates: {write: 1}` and a teacher that can keep to rules, "
-                "such as an endpoint"
+                f"{config}: `generate.{wishes[0]}` is told to the teacher as a rule, and the template `{deaf[0]}` "
+                "takes none; leave it out, or let an endpoint write, whose template `write` takes rules; in a loop "
+                "`generate.templates: {write: 1}` gives it to any teacher"
             )
 
     def _leave_out(self, excluded: Collection[str], path: Path) -> None:

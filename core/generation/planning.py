@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from math import ceil
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -28,7 +28,9 @@ POOL = 64  # seeds of one category that examples are chosen among
 class Controls(Setting):
     """What samples are to be like; the plan spreads them evenly over all combinations."""
 
-    difficulty: tuple[int, ...] = Field((), description="grades 1 (plain) to 5 (indirect); empty: not asked for")
+    difficulty: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(
+        (), description="grades 1 (plain) to 5 (indirect); empty: not asked for"
+    )
     style: tuple[str, ...] = Field((), description="such as terse, chatty, annoyed, misspelt")
     length: tuple[str, ...] = Field((), description="such as `about 10 words`, `two or three sentences`")
     languages: tuple[str, ...] = Field((), description="codes such as en, zh; empty: the loop's language")

@@ -65,7 +65,8 @@ def test_the_categories_of_a_folder_of_documents_are_its_files(tmp_path: Path) -
 def test_what_no_template_would_tell_the_teacher_is_refused(tmp_path: Path, asked: dict[str, Any], named: str) -> None:
     said = complaint(tmp_path, DIALOGUE, [], templates={"write": 1, "continue": 1}, **asked)
     assert said.startswith(f"loop.yaml: `generate.{named}` is told to the teacher as a rule")
-    assert "the template `continue` has none" in said and "`generate.templates: {write: 1}`" in said
+    assert "the template `continue` takes none" in said and "`generate.templates: {write: 1}`" in said
+    assert material(tmp_path, DIALOGUE, [], templates={"write": 1, "continue": 0}, **asked).settings.wishes
     assert material(tmp_path, DIALOGUE, [], templates={"write": 1}, **asked).settings.wishes[0] == named
     assert material(tmp_path, DIALOGUE, [], templates={"continue": 1}).settings.wishes == []
 

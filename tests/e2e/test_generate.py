@@ -107,7 +107,13 @@ def test_samples_of_a_file_are_varied(command: Command, tmp_path: Path) -> None:
         (["--task", "grounded_qa", "--out", "x.jsonl"], "`task.grounded_qa.documents` is missing"),
         (["--task", "grounded_qa", "--documents", "nowhere", "--out", "x.jsonl"], "nowhere"),
         (["--task", "qa", "--language", "tlh", "--out", "x.jsonl"], "there is no template `tlh/qa/continue.md`"),
-        (["--task", "qa", "--style", "terse", "--out", "x.jsonl"], "--difficulty and --style are told to the model of"),
+        (["--task", "qa", "--style", "terse", "--out", "x.jsonl"], "`generate.controls.style` is told to the"),
+        (["home_broadband", "--style", "terse", "--out", "x.jsonl"], "--style goes with --task"),
+        (["home_broadband", "--teacher", "http://127.0.0.1:9/v1", "--out", "x.jsonl"], "--teacher goes with --task"),
+        (
+            ["--task", "qa", "--augment", "a.jsonl", "--style", "x", "--out", "x.jsonl"],
+            "--augment varies what there is",
+        ),
         (["--task", "qa", "--teacher", "http://127.0.0.1:9/v1", "--out", "x.jsonl"], "--teacher needs --model"),
         (
             ["--task", "qa", "--teacher", "ftp://x/v1", "--model", "m", "--out", "x.jsonl"],
