@@ -26,6 +26,7 @@ from ..digests import SHORT, digest_of
 from ..errors import ModelError
 from ..models.progress import Progress, silent
 from ..workspace import writing
+from .layout import read_in
 from .packing import Encoded, Row, alone, completion_logits
 
 SOFT = 1
@@ -90,10 +91,13 @@ class SoftTargets:
 
         def beside(batch: Sequence[Encoded]) -> Rows:
             rows = collate(batch)
-            learnt = [one for one in batch if not one.rehearsal]
-            for row, lessons in zip(rows["learn"], _lessons_of(rows["learn"], learnt), strict=True):
-                read = [token for one in lessons for token in one.completion]
-                assert row["targets"].tolist() == read, "a row holds its answers in another order than is known here"
+            in_order = sorted(batch, key=lambda one: one.rehearsal)  # which no teacher is asked about
+            for row, read in zip(rows["learn"], read_in(rows["learn"], in_order), strict=True):
+                if not (lessons := [one for one in read if not one.rehearsal]):
+                    continue
+                told = [token for one in lessons for token in one.completion]
+                learnt = row["targets"][: len(told)].tolist()
+                assert learnt == told, "a row holds its answers in another order than is known here"
                 where = [self.places[key_of(one)] for one in lessons]
                 row[IDS] = torch.from_numpy(np.concatenate([ids[start:end] for start, end in where]))
                 row[LOGS] = torch.from_numpy(np.concatenate([logs[start:end] for start, end in where])).float()
@@ -160,8 +164,3 @@ def _places(pairs: Sequence[tuple[Encoded, Encoded]]) -> Iterator[tuple[int, int
     for ours, _ in pairs:
         yield at, at + len(ours.completion)
         at += len(ours.completion)
-
-
-def _lessons_of(rows: Sequence[Row], lessons: Sequence[Encoded]) -> list[list[Encoded]]:
-    """The lessons in each row: all of them packed in one, or one in each."""
-    return [list(lessons)] if len(rows) == 1 else [[one] for one in lessons]

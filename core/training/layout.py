@@ -49,6 +49,11 @@ def one_by_one(batch: Sequence[Encoded]) -> list[Row]:
     return [alone(one) for one in batch]
 
 
+def read_in(rows: Sequence[Row], batch: Sequence[Encoded]) -> list[list[Encoded]]:
+    """Which samples of `batch` a layout put into each row: all of them into one, or one into each."""
+    return [list(batch)] if len(rows) == 1 else [[one] for one in batch]
+
+
 def row_of(attention: str) -> Callable[[Sequence[Encoded]], Row]:
     """What makes one row of a batch for this attention."""
     if attention == "flash":

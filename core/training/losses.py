@@ -4,75 +4,104 @@ The output layer makes a number for each word of the vocabulary at each completi
 training of a small model holds in memory. So it runs on some tokens after the others, and again on the way back.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from accelerate.utils import send_to_device
 from torch.utils.checkpoint import checkpoint
 
 from .distilling import IDS, distilling_losses
 from .forwarding import forward_by
-from .packing import Row, completion_logits
+from .packing import KEPT, Encoded, Row, alone, completion_logits
 
 Logits = Callable[[slice], torch.Tensor]  # of some of the completion tokens of a row
 
 NUMBERS = 2**25  # that the output layer makes at once: 128 MiB in float32
 
 
-def learning_losses(model: Any, row: Row, head: Any = None) -> torch.Tensor:
-    """weight × cross-entropy of each completion token (T,), in nats; beside a teacher's, see distilling.py.
+class Base:
+    """What the base predicts of rehearsal: the PEFT model `network` without its adapter and without dropout.
 
-    `head` is the output layer where `head_is_last`; it then runs on some tokens at a time.
+    It stays what it is, so it is asked once about each sample; where `head` is the output layer, only what that is
+    given is remembered, 2 kB a token of a model of 135M. Each is asked about alone, so that what else its batch holds
+    changes no bit, wherever a training goes on.
     """
-    logits, targets = _logits(model, row, head), row["targets"]
 
-    def losses(part: slice) -> torch.Tensor:
+    def __init__(self, network: Any, head: Any = None) -> None:
+        self._network = network
+        self._head = head
+        self._known: dict[tuple[tuple[int, ...], tuple[int, ...]], torch.Tensor] = {}
+
+    def __call__(self, kept: Sequence[Encoded]) -> Logits:
+        """Logits of the completion tokens of `kept`, one sample after the other."""
+        states = torch.cat([self._states(one) for one in kept])
+        return lambda part: states[part] if self._head is None else self._head(states[part])
+
+    def _states(self, one: Encoded) -> torch.Tensor:
+        name = tuple(one.prompt), tuple(one.completion)
+        if (known := self._known.get(name)) is not None:
+            return known
+        row = send_to_device(alone(one), self._network.device)
+        with _as_base(self._network):
+            states = _states(self._network, row, self._head)
+        if self._head is not None:
+            self._known[name] = states
+        return states
+
+
+def token_losses(model: Any, row: Row, head: Any = None, base: Base | None = None) -> torch.Tensor:
+    """weight × loss of each completion token (T,), in nats: of what is learnt, then of the row's rehearsal.
+
+    What is learnt has the cross-entropy, or what a teacher says of it (distilling.py). Rehearsal, which stands at the
+    end of the row and needs `base`, has KL(base ‖ adapter): the base's whole distribution, not the word it chose. At
+    the start that is 0 and pulls nowhere, so that it does not compete with what is to be learnt (learning without
+    forgetting, Li & Hoiem 2016). `head` is the output layer where `head_is_last`; it then runs on some tokens at a
+    time.
+    """
+    states, targets, kept = _states(model, row, head), row["targets"], row.get(KEPT, ())
+    learnt = len(targets) - sum(len(one.completion) for one in kept)
+
+    def logits(part: slice) -> torch.Tensor:
+        return (states[part] if head is None else head(states[part])).float()
+
+    def learning(part: slice) -> torch.Tensor:
         if IDS in row:
-            return distilling_losses(logits(part).float(), row, part)
-        return F.cross_entropy(logits(part).float(), targets[part], reduction="none")
+            return distilling_losses(logits(part), row, part)
+        return F.cross_entropy(logits(part), targets[part], reduction="none")
 
-    weighted: torch.Tensor = _in_parts(losses, len(targets), head) * row["weights"]
+    losses = _in_parts(learning, range(learnt), head)
+    if kept:
+        assert base is not None, "rehearsal is held to the base"
+        of_base = base(kept)
+
+        def keeping(part: slice) -> torch.Tensor:
+            with torch.no_grad():
+                wanted = F.log_softmax(of_base(slice(part.start - learnt, part.stop - learnt)).float(), -1)
+            return F.kl_div(F.log_softmax(logits(part), -1), wanted, reduction="none", log_target=True).sum(-1)
+
+        losses += _in_parts(keeping, range(learnt, len(targets)), head)
+    weighted: torch.Tensor = torch.cat(losses) * row["weights"]
     return weighted
 
 
-def keeping_losses(model: Any, network: Any, row: Row, head: Any = None) -> torch.Tensor:
-    """weight × KL(base ‖ adapter) at each completion token (T,), in nats.
-
-    `network` is the PEFT model, `model` the same or what wraps it to train on several devices.
-    The base's whole distribution, not the word it chose: at the start the loss is 0 and pulls nowhere, so that it does
-    not compete with what is to be learnt (learning without forgetting, Li & Hoiem 2016).
-    """
-    with _as_base(network):
-        base = _logits(model, row, head)
-    ours = _logits(model, row, head)
-
-    def losses(part: slice) -> torch.Tensor:
-        with torch.no_grad():
-            wanted = F.log_softmax(base(part).float(), -1)
-        return F.kl_div(F.log_softmax(ours(part).float(), -1), wanted, reduction="none", log_target=True).sum(-1)
-
-    weighted: torch.Tensor = _in_parts(losses, len(row["targets"]), head) * row["weights"]
-    return weighted
+def _in_parts(losses: Callable[[slice], torch.Tensor], tokens: range, head: Any) -> list[torch.Tensor]:
+    """`losses` of these `tokens`, at most `NUMBERS` numbers of the vocabulary at a time."""
+    size = len(tokens) if head is None else max(1, NUMBERS // head.weight.shape[0])
+    if len(tokens) <= size:
+        return [losses(slice(tokens.start, tokens.stop))] if tokens else []
+    parts = [slice(begin, min(begin + size, tokens.stop)) for begin in tokens[::size]]
+    return [checkpoint(losses, part, use_reentrant=False) for part in parts]
 
 
-def _in_parts(losses: Callable[[slice], torch.Tensor], tokens: int, head: Any) -> torch.Tensor:
-    """`losses` of all `tokens`, at most `NUMBERS` numbers of the vocabulary at a time."""
-    size = tokens if head is None else max(1, NUMBERS // head.weight.shape[0])
-    if tokens <= size:
-        return losses(slice(tokens))
-    parts = [slice(begin, begin + size) for begin in range(0, tokens, size)]
-    return torch.cat([checkpoint(losses, part, use_reentrant=False) for part in parts])
-
-
-def _logits(model: Any, row: Row, head: Any) -> Logits:
+def _states(model: Any, row: Row, head: Any) -> torch.Tensor:
+    """Of each completion token what the output layer `head` is given (T, width), or without one its logits."""
     if head is None:
-        whole = completion_logits(model, row)
-        return lambda part: whole[part]
+        return completion_logits(model, row)
     with _passed_over(head):
-        states = completion_logits(model, row)
-    return lambda part: head(states[part])
+        return completion_logits(model, row)
 
 
 def head_is_last(network: Any) -> bool:

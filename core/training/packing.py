@@ -5,9 +5,9 @@ alike for longer than others. A batch is laid out as the tree of these beginning
 
     sample 1 | rest of sample 2, which begins as 1 does | rest of sample 3, which goes on as 2 does for a while
 
-where a token sees those on its way from the root, and its position is their number (tree.py). Rehearsal has a row of
-its own, as its loss is another one (losses.py). The loss is the same as that of the padded batch, for about a third of
-the work (docs/log.md), wherever the model takes such a mask: `packing_holds`.
+where a token sees those on its way from the root, and its position is their number (tree.py). The loss is the same as
+that of the padded batch, for about a third of the work (docs/log.md), wherever the model takes such a mask:
+`packing_holds`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +25,9 @@ from .blocks import Blocks
 from .tree import Tokens, Tree
 
 Row = dict[str, Any]  # tensors, and the blocks of a tree
-BESIDE = ("targets", "weights", "teacher_ids", "teacher_logs", "teacher_settings")  # of a row, and not for the model
+KEPT = "kept"
+"""Of a row: the rehearsal samples at its end, whose loss is another one (losses.py)."""
+BESIDE = ("targets", "weights", KEPT, "teacher_ids", "teacher_logs", "teacher_settings")  # and not for the model
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 from .adapter import loraplus
 from .control.fitting import Collate, MicroBatches, Rows
 from .keeping.keeper import Keeper
-from .layout import Layout
-from .losses import keeping_losses, learning_losses
-from .packing import Encoded
+from .layout import Layout, read_in
+from .losses import Base, token_losses
+from .packing import KEPT, Encoded
 from .processes import part_of
 from .settings import Training
 
@@ -37,6 +37,7 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
         self._keeper = keeper
         self._head = head
         super().__init__(args=args, data_collator=self.micro.gather, **options)
+        self._base = Base(self.model, head)
         self.remove_callback(transformers.trainer_callback.PrinterCallback)
 
     def get_train_dataloader(self) -> Any:
@@ -68,9 +69,9 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
     ) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Mean over the batch's completion tokens of what losses.py and keeping/ say, in nats."""
         network = self.accelerator.unwrap_model(model)
-        kept = [keeping_losses(model, network, row, self._head) for row in inputs["keep"]]
-        kept += [self._keeper.replay_losses(model, network, row) for row in inputs["replay"]]
-        loss = torch.cat([*kept, *(learning_losses(model, row, self._head) for row in inputs["learn"])]).mean()
+        losses = [self._keeper.replay_losses(model, network, row) for row in inputs["replay"]]
+        losses += [token_losses(model, row, self._head, self._base) for row in inputs["learn"]]
+        loss = torch.cat(losses).mean()
         if model.training:
             loss = loss + self._keeper.penalty(network)
         loss = loss * self.micro.share  # of a step that is taken in parts
@@ -78,16 +79,16 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
 
 
 def collating(layout: Layout, args: Any) -> Collate:
-    """What lays out a batch in the rows `learn`, `keep` (to the base) and `replay` (kept to the champion too)."""
+    """What lays out a batch in the rows `learn`, with rehearsal at the end, and `replay`, kept to the champion too."""
     return partial(_rows, layout=layout, rank=args.process_index, processes=args.world_size)
 
 
 def _rows(batch: Sequence[Encoded], layout: Layout, rank: int, processes: int) -> Rows:
     """This process's part of a batch."""
     part = part_of(batch, rank, processes)
-    parts = {
-        "learn": [one for one in part if not one.rehearsal and not one.replayed],
-        "keep": [one for one in part if one.rehearsal],
-        "replay": [one for one in part if one.replayed],
-    }
-    return {name: layout(own) if own else [] for name, own in parts.items()}
+    replayed = [one for one in part if one.replayed]
+    others = sorted((one for one in part if not one.replayed), key=lambda one: one.rehearsal)
+    rows = layout(others) if others else []
+    for row, own in zip(rows, read_in(rows, others), strict=True):
+        row[KEPT] = [one for one in own if one.rehearsal]
+    return {"learn": rows, "replay": layout(replayed) if replayed else []}

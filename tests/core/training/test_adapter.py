@@ -13,7 +13,7 @@ from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.training.adapter import NF4_NOTE, loraplus, with_adapter
 from wheelwork.core.training.hardware import Choice, Hardware, choose, machine
 from wheelwork.core.training.layout import fitted
-from wheelwork.core.training.losses import learning_losses
+from wheelwork.core.training.losses import token_losses
 from wheelwork.core.training.packing import Encoded
 from wheelwork.core.training.settings import Training
 from wheelwork.tests.core.engines.served import trained as trained_network
@@ -121,7 +121,7 @@ def test_a_base_in_bfloat16_has_an_adapter_in_float32_and_packs_within_its_round
     layout, found = fitted(network, halved, 100, "tiny")
     assert found == halved
     batch = [Encoded([5, 6, 7, 8], [9, 10]), Encoded([5, 6, 7, 9], [11])]
-    loss = torch.cat([learning_losses(network, row) for row in layout(batch)]).mean()
+    loss = torch.cat([token_losses(network, row) for row in layout(batch)]).mean()
     loss.backward()
     learnt = [weight.grad for name, weight in network.named_parameters() if "lora_B" in name]
     assert all(gradient is not None and gradient.dtype == torch.float32 for gradient in learnt)

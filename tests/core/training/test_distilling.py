@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wheelwork.core.errors import ModelError
 from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.training.distilling import IDS, SoftTargets, divergence, likeliest, soft_targets
-from wheelwork.core.training.losses import learning_losses
+from wheelwork.core.training.losses import token_losses
 from wheelwork.core.training.packing import Encoded, alone, pack
 from wheelwork.tests.core.engines.served import trained as network_of
 from wheelwork.tests.core.training.toys import TRAINING, samples, train
@@ -95,10 +95,10 @@ def test_packed_and_alone_the_loss_is_the_same(tiny: ModelFiles, tmp_path: Path)
         student.model.norm.weight.mul_(1.3)
     batch = [LESSONS[0], Encoded([9, 8, 7], [6, 5]), *LESSONS[1:]]
     targets = soft(teacher, tmp_path)
-    together = targets.collating(lambda part: {"learn": [pack(part)], "keep": []})(batch)
-    one_by_one = targets.collating(lambda part: {"learn": [alone(one) for one in part], "keep": []})(batch)
-    packed = torch.cat([learning_losses(student, row) for row in together["learn"]])
-    single = torch.cat([learning_losses(student, row) for row in one_by_one["learn"]])
+    together = targets.collating(lambda part: {"learn": [pack(part)]})(batch)
+    one_by_one = targets.collating(lambda part: {"learn": [alone(one) for one in part]})(batch)
+    packed = torch.cat([token_losses(student, row) for row in together["learn"]])
+    single = torch.cat([token_losses(student, row) for row in one_by_one["learn"]])
     assert packed.sum() > 0.01
     assert torch.allclose(packed.sum(), single.sum(), rtol=1e-4)
     assert together["learn"][0][IDS].shape == (11, 8)
@@ -106,8 +106,8 @@ def test_packed_and_alone_the_loss_is_the_same(tiny: ModelFiles, tmp_path: Path)
 
 def test_a_hard_share_of_one_is_cross_entropy(tiny: ModelFiles, tmp_path: Path) -> None:
     network = network_of(tiny, None)
-    rows = soft(network, tmp_path, hard=1.0).collating(lambda part: {"learn": [pack(part)], "keep": []})(LESSONS)
-    assert torch.allclose(learning_losses(network, rows["learn"][0]), learning_losses(network, pack(LESSONS)))
+    rows = soft(network, tmp_path, hard=1.0).collating(lambda part: {"learn": [pack(part)]})(LESSONS)
+    assert torch.allclose(token_losses(network, rows["learn"][0]), token_losses(network, pack(LESSONS)))
 
 
 def test_the_teacher_is_asked_once(tiny: ModelFiles, tmp_path: Path) -> None:

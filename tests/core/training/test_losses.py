@@ -1,5 +1,6 @@
 """The losses of a training: rehearsal pulls nowhere at the start, and back to the base later."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ from peft import LoraConfig, get_peft_model
 from wheelwork.core.engines.base import Adapter
 from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.training.fused import fuse
-from wheelwork.core.training.losses import head_is_last, keeping_losses, learning_losses
-from wheelwork.core.training.packing import Encoded, completion_logits, encode, pack
+from wheelwork.core.training.losses import Base, head_is_last, token_losses
+from wheelwork.core.training.packing import KEPT, Encoded, alone, completion_logits, encode, pack
 from wheelwork.tests.core.engines.served import log_probabilities
 from wheelwork.tests.core.engines.served import trained as trained_network
 from wheelwork.tests.core.training.toys import TRAINING, rehearsal, sample, train
 
-ROW = pack([Encoded([5, 6, 7], [8, 9], weight=2.0), Encoded([5, 6, 10, 11], [12], weight=0.5)])
+SAMPLES = [Encoded([5, 6, 7], [8, 9], weight=2.0), Encoded([5, 6, 10, 11], [12], weight=0.5)]
+ROW = pack(SAMPLES)
 WEIGHTS = torch.tensor([2.0, 2.0, 0.5])
 
 
@@ -36,8 +38,13 @@ def adapted(network: Any) -> Any:
     return network.eval()
 
 
+def kept(*samples: Encoded) -> Any:
+    """A row of rehearsal alone."""
+    return pack(samples) | {KEPT: list(samples)}
+
+
 def test_a_fresh_adapter_is_pulled_nowhere(network: Any) -> None:
-    losses = keeping_losses(network.eval(), network, ROW)
+    losses = token_losses(network.eval(), kept(*SAMPLES), base=Base(network))
     losses.sum().backward()
     assert losses.abs().max() < 1e-6
     assert all(weight.grad.abs().max() < 1e-6 for weight in network.parameters() if weight.requires_grad)
@@ -50,7 +57,7 @@ def test_keeping_is_the_weighted_divergence_from_the_base(network: Any) -> None:
         with network.disable_adapter():
             base = completion_logits(network, ROW).softmax(-1)
     expected = (base * (base / ours).log()).sum(-1) * WEIGHTS
-    losses = keeping_losses(network, network, ROW)
+    losses = token_losses(network, kept(*SAMPLES), base=Base(network))
     assert expected.min() > 1e-3
     torch.testing.assert_close(losses, expected, rtol=1e-4, atol=1e-6)
     losses.sum().backward()
@@ -60,16 +67,38 @@ def test_keeping_is_the_weighted_divergence_from_the_base(network: Any) -> None:
 def test_the_base_is_read_without_dropout_and_the_model_is_left_as_it_was(network: Any) -> None:
     heard: list[bool] = []
     network.get_base_model().model.norm.register_forward_hook(lambda module, *_: heard.append(module.training))
-    keeping_losses(network.train(), network, ROW)
-    assert heard == [False, True]
+    token_losses(network.train(), kept(*SAMPLES), base=Base(network))
+    assert heard == [True, False, False], "one pass, and the base's for each sample"
     assert network.training and not network.base_model.model.model.layers[0].self_attn.q_proj.disable_adapters
+
+
+def test_what_is_learnt_and_rehearsal_share_a_row_and_are_told_apart(network: Any) -> None:
+    adapted(network)
+    learnt, rehearsed = SAMPLES[0], replace(SAMPLES[1], rehearsal=True)
+    row, base = pack([learnt, rehearsed]) | {KEPT: [rehearsed]}, Base(network)
+    apart = [token_losses(network, pack([learnt])), token_losses(network, kept(rehearsed), base=base)]
+    torch.testing.assert_close(token_losses(network, row, base=base), torch.cat(apart), rtol=1e-5, atol=1e-6)
+
+
+def test_the_base_is_asked_once_about_each_sample(network: Any) -> None:
+    adapted(network)
+    head = network.get_output_embeddings()
+    base, passes = Base(network, head), list[int]()
+    network.get_base_model().model.norm.register_forward_hook(lambda *_: passes.append(1))
+    first = base(SAMPLES)(slice(0, 3))
+    assert len(passes) == 2
+    again = torch.cat([base([SAMPLES[1]])(slice(0, 1)), base([SAMPLES[0]])(slice(0, 2))])
+    assert len(passes) == 2
+    torch.testing.assert_close(again, first[[2, 0, 1]])
+    with torch.no_grad(), network.disable_adapter():
+        torch.testing.assert_close(first[:2], completion_logits(network, alone(SAMPLES[0])))
 
 
 def test_learning_is_the_weighted_cross_entropy(network: Any) -> None:
     adapted(network)
     with torch.no_grad():
         expected = F.cross_entropy(completion_logits(network, ROW), torch.tensor([8, 9, 12]), reduction="none")
-        torch.testing.assert_close(learning_losses(network, ROW), expected * WEIGHTS)
+        torch.testing.assert_close(token_losses(network, ROW), expected * WEIGHTS)
 
 
 @pytest.mark.parametrize("fresh", [True, False])
@@ -79,16 +108,17 @@ def test_an_output_layer_in_parts_gives_the_same(network: Any, fresh: bool, monk
     network.eval()
     assert head_is_last(network)
     head = network.get_output_embeddings()
-    wanted = [learning_losses(network, ROW), keeping_losses(network, network, ROW)]
+    row = pack([SAMPLES[0], replace(SAMPLES[0], prompt=[5, 6, 13]), SAMPLES[1]]) | {KEPT: [SAMPLES[1]]}
+    wanted = [token_losses(network, ROW), token_losses(network, row, base=Base(network))]
     torch.cat(wanted).sum().backward()
     gradients = [weight.grad.clone() for weight in network.parameters() if weight.requires_grad]
     network.zero_grad()
     monkeypatch.setattr("wheelwork.core.training.losses.NUMBERS", 2 * head.weight.shape[0])  # 2 of the 3 tokens at once
-    found = [learning_losses(network, ROW, head), keeping_losses(network, network, ROW, head)]
+    found = [token_losses(network, ROW, head), token_losses(network, row, head, Base(network, head))]
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
     torch.cat(found).sum().backward()
     again = [weight.grad for weight in network.parameters() if weight.requires_grad]
-    torch.testing.assert_close(again, gradients, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(again, gradients, rtol=1e-4, atol=5e-6)
 
 
 def test_an_output_layer_keeps_what_it_computes_with(network: Any) -> None:
@@ -96,7 +126,7 @@ def test_an_output_layer_keeps_what_it_computes_with(network: Any) -> None:
     assert fuse(network)
     own = head.forward
     assert head_is_last(network)
-    learning_losses(network, ROW, head)
+    token_losses(network, ROW, head)
     assert head.forward is own
 
 
@@ -111,7 +141,7 @@ def test_a_model_that_caps_its_answers_has_no_last_layer() -> None:
 def gradients(network: Any, batch: list[Encoded]) -> list[torch.Tensor]:
     """Of the loss that a step has, the mean over the completion tokens."""
     network.zero_grad()
-    learning_losses(network, pack(batch)).mean().backward()
+    token_losses(network, pack(batch)).mean().backward()
     return [weight.grad.clone() for weight in network.parameters() if weight.requires_grad]
 
 
@@ -132,7 +162,7 @@ def test_weights_of_1_change_no_bit(network: Any) -> None:
     row = pack(batch)
     network.zero_grad()
     plain = F.cross_entropy(completion_logits(network, row).float(), row["targets"], reduction="none")
-    assert torch.equal(learning_losses(network, row), plain)
+    assert torch.equal(token_losses(network, row), plain)
     plain.mean().backward()
     unweighted = [weight.grad.clone() for weight in network.parameters() if weight.requires_grad]
     assert all(map(torch.equal, gradients(network, batch), unweighted))

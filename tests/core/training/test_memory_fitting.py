@@ -21,7 +21,7 @@ from wheelwork.core.training.control.settings import Control
 from wheelwork.core.training.control.step import Step
 from wheelwork.core.training.keeping.former import Former
 from wheelwork.core.training.keeping.settings import ChampionKl, Ewc
-from wheelwork.core.training.losses import learning_losses
+from wheelwork.core.training.losses import token_losses
 from wheelwork.core.training.packing import Encoded, pack
 from wheelwork.tests.core.training.keeping.toys import champion
 from wheelwork.tests.core.training.toys import TRAINING, samples, train
@@ -81,7 +81,7 @@ def test_a_step_that_runs_out_of_memory_is_taken_again_in_parts_and_the_training
 ) -> None:
     straight = train(tiny, tmp_path / "straight", settings=PLAIN)
     tight = PLAIN.model_copy(update={"control": Control(memory=MemoryFit(guess=False))})
-    with memory_for(80, error) as failed, caplog.at_level(logging.WARNING, logger="wheelwork"):
+    with memory_for(100, error) as failed, caplog.at_level(logging.WARNING, logger="wheelwork"):
         trained = train(tiny, tmp_path / "tight", settings=tight)
     assert (len(failed), trained.parts) == (1, 2)
     assert trained.losses == pytest.approx(straight.losses, abs=1e-4)
@@ -106,7 +106,7 @@ def test_a_training_that_goes_on_keeps_to_its_parts_bitwise(tiny: ModelFiles, tm
             raise Stopped
 
     tight = TRAINING.model_copy(update={"control": Control(memory=MemoryFit(guess=False))})
-    with memory_for(80):
+    with memory_for(100):
         straight = train(tiny, tmp_path / "straight", settings=tight)
         with pytest.raises(Stopped):
             train(tiny, tmp_path / "again", settings=tight, on_step=stop)
@@ -144,7 +144,7 @@ def together(batch: Sequence[Encoded]) -> dict[str, Any]:
 
 
 def kept(network: Any, rows: list[Encoded]) -> int:
-    return kept_by_forward(network, lambda: learning_losses(network, pack(rows)))
+    return kept_by_forward(network, lambda: token_losses(network, pack(rows)))
 
 
 def lessons(count: int, length: int) -> list[Encoded]:
@@ -169,7 +169,7 @@ def test_steps_are_reckoned_to_fit_into_what_is_available(tiny: ModelFiles, monk
     def parts(available: float, fit: MemoryFit = EXACT) -> int:
         monkeypatch.setattr("wheelwork.core.training.control.fitting.available_memory", lambda: int(available))
         return guessed_parts(
-            network, MicroBatches(together), rows, 8, fit, lambda laid: learning_losses(network, laid["learn"][0])
+            network, MicroBatches(together), rows, 8, fit, lambda laid: token_losses(network, laid["learn"][0])
         )
 
     assert [parts(needed * share) for share in (1.1, 0.9, 0.4, 0.001)] == [1, 2, 4, 8]
@@ -183,7 +183,7 @@ def test_with_gradient_checkpointing_nothing_is_reckoned(tiny: ModelFiles, monke
     micro, lessons = MicroBatches(lambda batch: {"learn": [pack(batch)]}), [Encoded([1, 2], [3]), Encoded([4], [5])]
 
     def loss(rows: Any) -> torch.Tensor:
-        return torch.cat([learning_losses(network, row) for row in rows["learn"]]).mean()
+        return torch.cat([token_losses(network, row) for row in rows["learn"]]).mean()
 
     assert guessed_parts(network, micro, lessons, 2, EXACT, loss) == 2
     network.gradient_checkpointing_enable()

@@ -11,7 +11,7 @@ from wheelwork.core.training.fused import fuse
 from wheelwork.core.training.hardware import choose, machine
 from wheelwork.core.training.last_layer import spare_last_layer
 from wheelwork.core.training.layout import fitted
-from wheelwork.core.training.losses import head_is_last, learning_losses
+from wheelwork.core.training.losses import head_is_last, token_losses
 from wheelwork.core.training.packing import Row, alone, encode
 from wheelwork.core.training.settings import Training
 
@@ -30,7 +30,7 @@ def test_a_packed_row_has_the_loss_and_the_gradients_of_its_samples_alone() -> N
             torch.nn.init.normal_(weight, std=0.02)
 
     def learns(rows: list[Row], head: torch.nn.Module | None = None) -> tuple[float, dict[str, torch.Tensor]]:
-        loss = torch.cat([learning_losses(network, row, head) for row in rows]).mean()
+        loss = torch.cat([token_losses(network, row, head) for row in rows]).mean()
         return loss.item(), dict(zip(learnt, torch.autograd.grad(loss, list(learnt.values())), strict=True))
 
     expected, gradients = learns([alone(one) for one in lessons])

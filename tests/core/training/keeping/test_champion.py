@@ -15,7 +15,7 @@ from wheelwork.core.training.keeping.champion import as_champion, read, start_fr
 from wheelwork.core.training.keeping.divergence import replay_losses
 from wheelwork.core.training.keeping.former import refuse_misfit
 from wheelwork.core.training.keeping.settings import Ewc
-from wheelwork.core.training.losses import learning_losses
+from wheelwork.core.training.losses import token_losses
 from wheelwork.core.training.packing import Encoded, completion_logits, pack
 from wheelwork.core.training.settings import Training
 from wheelwork.tests.core.training.keeping.toys import champion, network_of
@@ -66,11 +66,11 @@ def test_at_the_champion_replay_is_learnt_as_ever_and_pulled_nowhere_else(tiny: 
     network = network_of(tiny)
     start_from(was, network)
     kept = replay_losses(network, network, read(was, network), ROW, strength=5.0)
-    torch.testing.assert_close(kept, learning_losses(network, ROW), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(kept, token_losses(network, ROW), rtol=1e-4, atol=1e-5)
     kept.sum().backward()
     ours = [weight.grad.clone() for weight in network.parameters() if weight.requires_grad]
     network.zero_grad()
-    learning_losses(network, ROW).sum().backward()
+    token_losses(network, ROW).sum().backward()
     theirs = [weight.grad for weight in network.parameters() if weight.requires_grad]
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
@@ -82,7 +82,7 @@ def test_elsewhere_it_is_the_weighted_divergence_beside_the_cross_entropy(tiny: 
     with torch.no_grad():
         ours, theirs = completion_logits(network, ROW).softmax(-1), served(tiny, was).softmax(-1)
         divergence = (theirs * (theirs / ours).log()).sum(-1)
-        expected = learning_losses(network, ROW) + 0.5 * divergence * ROW["weights"]
+        expected = token_losses(network, ROW) + 0.5 * divergence * ROW["weights"]
     losses = replay_losses(network, network, read(was, network), ROW, strength=0.5)
     assert divergence.min() > 1e-3
     torch.testing.assert_close(losses, expected, rtol=1e-3, atol=1e-4)
