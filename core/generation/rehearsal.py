@@ -1,7 +1,7 @@
 """General prompts that the base answers itself: what training stays close to there, it can do afterwards too.
 
 The adapter then learns to answer with a label where the loop's prompt asks for one, and to answer as the base does
-elsewhere (rehearsal by self-distillation, Huang et al. 2024; the loss is `training.losses.keeping_losses`).
+elsewhere (rehearsal by self-distillation, Huang et al. 2024; the loss is `training.losses.token_losses`).
 """
 
 from collections.abc import Sequence

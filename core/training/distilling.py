@@ -91,7 +91,7 @@ class SoftTargets:
 
         def beside(batch: Sequence[Encoded]) -> Rows:
             rows = collate(batch)
-            in_order = sorted(batch, key=lambda one: one.rehearsal)  # which no teacher is asked about
+            in_order = sorted(batch, key=lambda one: one.rehearsal)  # as in a row; no teacher is asked about it
             for row, read in zip(rows["learn"], read_in(rows["learn"], in_order), strict=True):
                 if not (lessons := [one for one in read if not one.rehearsal]):
                     continue

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .distilling import IDS, distilling_losses
 from .forwarding import forward_by
+from .layout import Layout
 from .packing import KEPT, Encoded, Row, alone, completion_logits
 
 Logits = Callable[[slice], torch.Tensor]  # of some of the completion tokens of a row
@@ -25,31 +26,35 @@ NUMBERS = 2**25  # that the output layer makes at once: 128 MiB in float32
 class Base:
     """What the base predicts of rehearsal: the PEFT model `network` without its adapter and without dropout.
 
-    It stays what it is, so it is asked once about each sample; where `head` is the output layer, only what that is
-    given is remembered, 2 kB a token of a model of 135M. Each is asked about alone, so that what else its batch holds
-    changes no bit, wherever a training goes on.
+    It stays what it is. Where `head` is the output layer, what that is given is remembered, 2 kB for each answer token
+    of a model of 135M, and each sample is asked about once, alone: what else its batch holds then changes no bit,
+    wherever a training goes on. Without `head` samples are read together, as `layout` has them, in each step.
     """
 
-    def __init__(self, network: Any, head: Any = None) -> None:
+    def __init__(self, network: Any, layout: Layout, head: Any = None) -> None:
         self._network = network
+        self._layout = layout
         self._head = head
         self._known: dict[tuple[tuple[int, ...], tuple[int, ...]], torch.Tensor] = {}
 
     def __call__(self, kept: Sequence[Encoded]) -> Logits:
         """Logits of the completion tokens of `kept`, one sample after the other."""
+        if self._head is None:
+            whole = self._read(self._layout(kept))
+            return lambda part: whole[part]
         states = torch.cat([self._states(one) for one in kept])
-        return lambda part: states[part] if self._head is None else self._head(states[part])
+        return lambda part: self._head(states[part])
 
     def _states(self, one: Encoded) -> torch.Tensor:
         name = tuple(one.prompt), tuple(one.completion)
-        if (known := self._known.get(name)) is not None:
-            return known
-        row = send_to_device(alone(one), self._network.device)
+        if name not in self._known:
+            self._known[name] = self._read([alone(one)]).clone()  # else the prompt's states would stay as well
+        return self._known[name]
+
+    def _read(self, rows: Sequence[Row]) -> torch.Tensor:
         with _as_base(self._network):
-            states = _states(self._network, row, self._head)
-        if self._head is not None:
-            self._known[name] = states
-        return states
+            found = [_states(self._network, send_to_device(row, self._network.device), self._head) for row in rows]
+        return torch.cat(found)
 
 
 def token_losses(model: Any, row: Row, head: Any = None, base: Base | None = None) -> torch.Tensor:
@@ -57,11 +62,14 @@ def token_losses(model: Any, row: Row, head: Any = None, base: Base | None = Non
 
     What is learnt has the cross-entropy, or what a teacher says of it (distilling.py). Rehearsal, which stands at the
     end of the row and needs `base`, has KL(base ‖ adapter): the base's whole distribution, not the word it chose. At
-    the start that is 0 and pulls nowhere, so that it does not compete with what is to be learnt (learning without
-    forgetting, Li & Hoiem 2016). `head` is the output layer where `head_is_last`; it then runs on some tokens at a
-    time.
+    the start that is 0 to rounding and pulls nowhere, so that it does not compete with what is to be learnt (learning
+    without forgetting, Li & Hoiem 2016). `head` is the output layer where `head_is_last`; it then runs on some tokens
+    at a time.
     """
-    states, targets, kept = _states(model, row, head), row["targets"], row.get(KEPT, ())
+    targets, kept = row["targets"], row.get(KEPT, ())
+    assert base is not None or not kept, "rehearsal is held to the base"
+    of_base = base(kept) if base is not None and kept else None  # first: it switches the adapter off and on again
+    states = _states(model, row, head)
     learnt = len(targets) - sum(len(one.completion) for one in kept)
 
     def logits(part: slice) -> torch.Tensor:
@@ -73,9 +81,7 @@ def token_losses(model: Any, row: Row, head: Any = None, base: Base | None = Non
         return F.cross_entropy(logits(part), targets[part], reduction="none")
 
     losses = _in_parts(learning, range(learnt), head)
-    if kept:
-        assert base is not None, "rehearsal is held to the base"
-        of_base = base(kept)
+    if of_base is not None:
 
         def keeping(part: slice) -> torch.Tensor:
             with torch.no_grad():

@@ -29,15 +29,23 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
     optimizer: Any
 
     def __init__(
-        self, settings: Training, collate: Collate, *, keeper: Keeper, head: Any = None, args: Any, **options: Any
+        self,
+        settings: Training,
+        collate: Collate,
+        *,
+        keeper: Keeper,
+        base: Base,
+        head: Any = None,
+        args: Any,
+        **options: Any,
     ) -> None:
         self.micro = MicroBatches(collate, most=None if args.world_size == 1 else 1)
         self.saved_too: Callable[[Path], None] = lambda folder: None
         self._settings = settings
         self._keeper = keeper
+        self._base = base
         self._head = head
         super().__init__(args=args, data_collator=self.micro.gather, **options)
-        self._base = Base(self.model, head)
         self.remove_callback(transformers.trainer_callback.PrinterCallback)
 
     def get_train_dataloader(self) -> Any:

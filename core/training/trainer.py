@@ -34,7 +34,7 @@ from .keeping.keeper import identity_of, keeper_of, kept_apart
 from .last_layer import spare_last_layer
 from .layout import fitted, one_by_one
 from .lessons import Course
-from .losses import head_is_last
+from .losses import Base, head_is_last
 from .packing import Encoded
 from .processes import launched, train_in_processes
 from .settings import Training
@@ -99,11 +99,13 @@ def train_adapter(
             layout, hardware = fitted(network, hardware, longest, base.name)
             log.info("training %s: %s", base.name, "; ".join(hardware.notes))
             collate = collating(layout, arguments)
+            head = network.get_output_embeddings() if head_is_last(network) else None
             trainer = PackingTrainer(
                 settings,
                 soft.collating(collate) if soft else collate,
                 keeper=keeper,
-                head=network.get_output_embeddings() if head_is_last(network) else None,
+                base=Base(network, layout, head),
+                head=head,
                 model=network,
                 args=arguments,
                 train_dataset=course,

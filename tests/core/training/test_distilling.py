@@ -1,6 +1,7 @@
 """Learning from a teacher's likeliest tokens: the whole divergence at the whole vocabulary, never more with fewer."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from wheelwork.core.errors import ModelError
 from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.training.distilling import IDS, SoftTargets, divergence, likeliest, soft_targets
+from wheelwork.core.training.layout import one_by_one
 from wheelwork.core.training.losses import token_losses
-from wheelwork.core.training.packing import Encoded, alone, pack
+from wheelwork.core.training.packing import KEPT, Encoded, alone, pack
+from wheelwork.core.training.steps import collating
 from wheelwork.tests.core.engines.served import trained as network_of
 from wheelwork.tests.core.training.toys import TRAINING, samples, train
 
@@ -102,6 +105,29 @@ def test_packed_and_alone_the_loss_is_the_same(tiny: ModelFiles, tmp_path: Path)
     assert packed.sum() > 0.01
     assert torch.allclose(packed.sum(), single.sum(), rtol=1e-4)
     assert together["learn"][0][IDS].shape == (11, 8)
+
+
+@pytest.mark.parametrize("layout", [lambda given: [pack(given)], one_by_one], ids=["packed", "one by one"])
+def test_no_teacher_is_asked_about_rehearsal(layout: Any, tiny: ModelFiles, tmp_path: Path) -> None:
+    teacher, student = network_of(tiny, None), network_of(tiny, None)
+    with torch.no_grad():
+        student.model.norm.weight.mul_(1.3)
+    one_process = SimpleNamespace(process_index=0, world_size=1)
+    collate = soft(teacher, tmp_path).collating(collating(layout, one_process))
+    mixed = collate([Encoded([9, 8], [7], rehearsal=True), *LESSONS])["learn"]
+    asked = [row for row in mixed if IDS in row]
+    assert sum(len(row[IDS]) for row in asked) == sum(len(one.completion) for one in LESSONS)
+    assert [len(row[KEPT]) for row in mixed] in ([1], [0] * len(LESSONS) + [1])
+    plain = torch.cat([token_losses(student, row) for row in collate(LESSONS)["learn"]])
+
+    def knows_nothing(kept: list[Encoded]) -> Any:
+        return lambda part: torch.zeros(part.stop - part.start, student.config.vocab_size)
+
+    asked_base: Any = knows_nothing
+    beside = torch.cat([token_losses(student, row, base=asked_base)[: len(row[IDS])] for row in asked])
+    torch.testing.assert_close(beside, plain, rtol=1e-4, atol=1e-5)
+    (alone_,) = collate([Encoded([9, 8], [7], rehearsal=True)])["learn"]
+    assert IDS not in alone_
 
 
 def test_a_hard_share_of_one_is_cross_entropy(tiny: ModelFiles, tmp_path: Path) -> None:

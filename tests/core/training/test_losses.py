@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from peft import LoraConfig, get_peft_model
 from wheelwork.core.engines.base import Adapter
 from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.training.fused import fuse
+from wheelwork.core.training.layout import Layout, end_to_end, one_by_one
 from wheelwork.core.training.losses import Base, head_is_last, token_losses
 from wheelwork.core.training.packing import KEPT, Encoded, alone, completion_logits, encode, pack
+from wheelwork.core.training.steps import collating
 from wheelwork.tests.core.engines.served import log_probabilities
 from wheelwork.tests.core.engines.served import trained as trained_network
 from wheelwork.tests.core.training.toys import TRAINING, rehearsal, sample, train
@@ -44,7 +47,7 @@ def kept(*samples: Encoded) -> Any:
 
 
 def test_a_fresh_adapter_is_pulled_nowhere(network: Any) -> None:
-    losses = token_losses(network.eval(), kept(*SAMPLES), base=Base(network))
+    losses = token_losses(network.eval(), kept(*SAMPLES), base=Base(network, one_by_one))
     losses.sum().backward()
     assert losses.abs().max() < 1e-6
     assert all(weight.grad.abs().max() < 1e-6 for weight in network.parameters() if weight.requires_grad)
@@ -57,7 +60,7 @@ def test_keeping_is_the_weighted_divergence_from_the_base(network: Any) -> None:
         with network.disable_adapter():
             base = completion_logits(network, ROW).softmax(-1)
     expected = (base * (base / ours).log()).sum(-1) * WEIGHTS
-    losses = token_losses(network, kept(*SAMPLES), base=Base(network))
+    losses = token_losses(network, kept(*SAMPLES), base=Base(network, one_by_one))
     assert expected.min() > 1e-3
     torch.testing.assert_close(losses, expected, rtol=1e-4, atol=1e-6)
     losses.sum().backward()
@@ -67,28 +70,51 @@ def test_keeping_is_the_weighted_divergence_from_the_base(network: Any) -> None:
 def test_the_base_is_read_without_dropout_and_the_model_is_left_as_it_was(network: Any) -> None:
     heard: list[bool] = []
     network.get_base_model().model.norm.register_forward_hook(lambda module, *_: heard.append(module.training))
-    token_losses(network.train(), kept(*SAMPLES), base=Base(network))
-    assert heard == [True, False, False], "one pass, and the base's for each sample"
+    token_losses(network.train(), kept(*SAMPLES), base=Base(network, one_by_one))
+    assert heard == [False, False, True], "the base's for each sample, then one"
     assert network.training and not network.base_model.model.model.layers[0].self_attn.q_proj.disable_adapters
 
 
 def test_what_is_learnt_and_rehearsal_share_a_row_and_are_told_apart(network: Any) -> None:
     adapted(network)
     learnt, rehearsed = SAMPLES[0], replace(SAMPLES[1], rehearsal=True)
-    row, base = pack([learnt, rehearsed]) | {KEPT: [rehearsed]}, Base(network)
+    row, base = pack([learnt, rehearsed]) | {KEPT: [rehearsed]}, Base(network, one_by_one)
     apart = [token_losses(network, pack([learnt])), token_losses(network, kept(rehearsed), base=base)]
     torch.testing.assert_close(token_losses(network, row, base=base), torch.cat(apart), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("with_head", [True, False])
+def test_a_batch_with_rehearsal_has_the_same_loss_in_every_layout(network: Any, with_head: bool) -> None:
+    adapted(network)
+    head = network.get_output_embeddings() if with_head else None
+    rehearsed = [replace(one, rehearsal=True) for one in SAMPLES]
+    batch = [rehearsed[0], Encoded([5, 6, 7], [13]), rehearsed[1], Encoded([5, 6, 14], [9, 8, 7], weight=3.0)]
+    one_process = SimpleNamespace(process_index=0, world_size=1)
+    found = []
+    layouts: list[Layout] = [lambda given: [pack(given)], lambda given: [end_to_end(given)], one_by_one]
+    for layout in layouts:
+        rows = collating(layout, one_process)(batch)
+        assert sum(len(row[KEPT]) for row in rows["learn"]) == 2 and rows["replay"] == []
+        base = Base(network, layout, head)
+        found.append(torch.cat([token_losses(network, row, head, base) for row in rows["learn"]]))
+    assert found[0].min() > 1e-3
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-4, atol=1e-5)
+    (alone_,) = collating(one_by_one, one_process)(rehearsed[:1])["learn"]
+    assert token_losses(network, alone_, head, Base(network, one_by_one, head)).shape == (2,)
 
 
 def test_the_base_is_asked_once_about_each_sample(network: Any) -> None:
     adapted(network)
     head = network.get_output_embeddings()
-    base, passes = Base(network, head), list[int]()
+    base, passes = Base(network, one_by_one, head), list[int]()
     network.get_base_model().model.norm.register_forward_hook(lambda *_: passes.append(1))
     first = base(SAMPLES)(slice(0, 3))
     assert len(passes) == 2
     again = torch.cat([base([SAMPLES[1]])(slice(0, 1)), base([SAMPLES[0]])(slice(0, 2))])
     assert len(passes) == 2
+    held = [states.untyped_storage().nbytes() for states in base._known.values()]
+    assert held == [len(one.completion) * head.weight.shape[1] * 4 for one in SAMPLES], "and not of the prompts"
     torch.testing.assert_close(again, first[[2, 0, 1]])
     with torch.no_grad(), network.disable_adapter():
         torch.testing.assert_close(first[:2], completion_logits(network, alone(SAMPLES[0])))
@@ -109,12 +135,12 @@ def test_an_output_layer_in_parts_gives_the_same(network: Any, fresh: bool, monk
     assert head_is_last(network)
     head = network.get_output_embeddings()
     row = pack([SAMPLES[0], replace(SAMPLES[0], prompt=[5, 6, 13]), SAMPLES[1]]) | {KEPT: [SAMPLES[1]]}
-    wanted = [token_losses(network, ROW), token_losses(network, row, base=Base(network))]
+    wanted = [token_losses(network, ROW), token_losses(network, row, base=Base(network, one_by_one))]
     torch.cat(wanted).sum().backward()
     gradients = [weight.grad.clone() for weight in network.parameters() if weight.requires_grad]
     network.zero_grad()
     monkeypatch.setattr("wheelwork.core.training.losses.NUMBERS", 2 * head.weight.shape[0])  # 2 of the 3 tokens at once
-    found = [token_losses(network, ROW, head), token_losses(network, row, head, Base(network, head))]
+    found = [token_losses(network, ROW, head), token_losses(network, row, head, Base(network, one_by_one, head))]
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
     torch.cat(found).sum().backward()
     again = [weight.grad for weight in network.parameters() if weight.requires_grad]
