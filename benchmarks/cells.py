@@ -33,6 +33,7 @@ from wheelwork.core.models.store import ModelFiles, ModelStore
 from wheelwork.core.quality.context import FunnelContext
 from wheelwork.core.samples import Sample
 from wheelwork.core.teaching import Teachers
+from wheelwork.core.training.focus.order import GRADE
 from wheelwork.core.training.settings import Training
 from wheelwork.core.training.trained import Trained
 from wheelwork.core.workspace import write_text
@@ -176,6 +177,8 @@ class Bench:
             weights = [one.weight for one in planned.samples]
             settings = (planned.settings or self.settings).model_dump(mode="json")
             read = [read, weights, settings, list(planned.about)]
+        if any(grades := [one.controls.get(GRADE, "") for one in planned.samples]):  # which an id does not tell
+            read = [read, grades]
         return f"{planned.arm.replace(', ', '-').replace(' ', '-')}-{planned.seed}-{digest_of(read)[:16]}"
 
 

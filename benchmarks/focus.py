@@ -43,7 +43,7 @@ from wheelwork.core.people.pseudo import pseudo_labels
 from wheelwork.core.people.traffic import Told
 from wheelwork.core.pool.versions import View
 from wheelwork.core.samples import Sample
-from wheelwork.core.training.focus.order import GRADE, ByDifficulty
+from wheelwork.core.training.focus.order import GRADE
 from wheelwork.core.training.keeping.former import Former
 from wheelwork.core.training.settings import Training
 
@@ -167,9 +167,6 @@ def _cell(
     bench: Bench, arm: str, seed: int, samples: Sequence[Sample], changes: Settings, champion: Asked | None
 ) -> Planned:
     settings = Training.model_validate(bench.settings.model_dump() | changes)
-    if isinstance(settings.order, ByDifficulty) and settings.order.difficulty == "grade":
-        # a sample's id does not tell its grade, and the cell is named by what it hangs on
-        return Planned(arm, seed, samples, settings, about=[one.controls.get(GRADE, "") for one in samples])
     if champion is None or not settings.measures:
         return Planned(arm, seed, samples, settings)
     return Planned(arm, seed, samples, settings, {"former": Former(champion())}, [champion().digest])

@@ -26,8 +26,7 @@ from ..digests import SHORT, digest_of
 from ..errors import ModelError
 from ..models.progress import Progress, silent
 from ..workspace import writing
-from .layout import read_in
-from .packing import Encoded, Row, alone, completion_logits
+from .packing import Encoded, Row, alone, completion_logits, on_device
 
 SOFT = 1
 """Raise it when what is kept of a teacher changes; it is a part of the name under which it is kept."""
@@ -91,9 +90,9 @@ class SoftTargets:
 
         def beside(batch: Sequence[Encoded]) -> Rows:
             rows = collate(batch)
-            in_order = sorted(batch, key=lambda one: one.rehearsal)  # as in a row; no teacher is asked about it
-            for row, read in zip(rows["learn"], read_in(rows["learn"], in_order), strict=True):
-                if not (lessons := [one for one in read if not one.rehearsal]):
+            for row in rows["learn"]:
+                lessons = [one for one in row["samples"] if not one.rehearsal]
+                if not lessons:  # no teacher is asked about rehearsal
                     continue
                 told = [token for one in lessons for token in one.completion]
                 learnt = row["targets"][: len(told)].tolist()
@@ -147,8 +146,8 @@ def _ask(
         temporary.mkdir()
         ids, logs = (stack.enter_context((temporary / name).open("wb")) for name in ("ids.int32", "logs.float16"))
         for number, one in enumerate(lessons, 1):
-            row = {name: value.to(teacher.device) for name, value in alone(one).items()}
-            found, chances = likeliest(completion_logits(teacher, row), top_k, temperature)
+            logits = completion_logits(teacher, on_device(alone(one), teacher))
+            found, chances = likeliest(logits, top_k, temperature)
             found.cpu().numpy().astype(np.int32).tofile(ids)
             chances.cpu().numpy().astype(np.float16).tofile(logs)
             progress(label, number, len(lessons))

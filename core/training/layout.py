@@ -49,11 +49,6 @@ def one_by_one(batch: Sequence[Encoded]) -> list[Row]:
     return [alone(one) for one in batch]
 
 
-def read_in(rows: Sequence[Row], batch: Sequence[Encoded]) -> list[list[Encoded]]:
-    """Which samples of `batch` a layout put into each row: all of them into one, or one into each."""
-    return [list(batch)] if len(rows) == 1 else [[one] for one in batch]
-
-
 def row_of(attention: str) -> Callable[[Sequence[Encoded]], Row]:
     """What makes one row of a batch for this attention."""
     if attention == "flash":
@@ -74,6 +69,7 @@ def end_to_end(batch: Sequence[Encoded]) -> Row:
     return {
         "input_ids": torch.tensor([ids]),
         "position_ids": torch.tensor([positions]),
+        "samples": list(batch),
         "logits_to_keep": torch.tensor(sources),
         "targets": torch.tensor([token for one in batch for token in one.completion]),
         "weights": torch.tensor([one.weight for one in batch for _ in one.completion]),

@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from accelerate.utils import send_to_device
 from torch.utils.checkpoint import checkpoint
 
 from .distilling import IDS, distilling_losses
 from .forwarding import forward_by
 from .layout import Layout
-from .packing import KEPT, Encoded, Row, alone, completion_logits
+from .packing import Encoded, Row, alone, completion_logits, on_device
 
 Logits = Callable[[slice], torch.Tensor]  # of some of the completion tokens of a row
 
@@ -34,18 +33,18 @@ class Base:
     def __init__(self, network: Any, layout: Layout, head: Any = None) -> None:
         self._network = network
         self._layout = layout
-        self._head = head
+        self.head = head
         self._known: dict[tuple[tuple[int, ...], tuple[int, ...]], torch.Tensor] = {}
 
     def __call__(self, kept: Sequence[Encoded]) -> Logits:
         """Logits of the completion tokens of `kept`, one sample after the other."""
-        if self._head is None:
+        if self.head is None:
             whole = self._read(self._layout(kept))
             return lambda part: whole[part]
-        states = torch.cat([self._states(one) for one in kept])
-        return lambda part: self._head(states[part])
+        states = torch.cat([self._of(one) for one in kept])
+        return lambda part: self.head(states[part])
 
-    def _states(self, one: Encoded) -> torch.Tensor:
+    def _of(self, one: Encoded) -> torch.Tensor:
         name = tuple(one.prompt), tuple(one.completion)
         if name not in self._known:
             self._known[name] = self._read([alone(one)]).clone()  # else the prompt's states would stay as well
@@ -53,7 +52,7 @@ class Base:
 
     def _read(self, rows: Sequence[Row]) -> torch.Tensor:
         with _as_base(self._network):
-            found = [_states(self._network, send_to_device(row, self._network.device), self._head) for row in rows]
+            found = [_states(self._network, on_device(row, self._network), self.head) for row in rows]
         return torch.cat(found)
 
 
@@ -66,8 +65,11 @@ def token_losses(model: Any, row: Row, head: Any = None, base: Base | None = Non
     without forgetting, Li & Hoiem 2016). `head` is the output layer where `head_is_last`; it then runs on some tokens
     at a time.
     """
-    targets, kept = row["targets"], row.get(KEPT, ())
+    targets, kept = row["targets"], [one for one in row["samples"] if one.rehearsal]
     assert base is not None or not kept, "rehearsal is held to the base"
+    assert not any(one.rehearsal for one in row["samples"][: len(row["samples"]) - len(kept)]), (
+        "rehearsal stands at the end"
+    )
     of_base = base(kept) if base is not None and kept else None  # first: it switches the adapter off and on again
     states = _states(model, row, head)
     learnt = len(targets) - sum(len(one.completion) for one in kept)

@@ -24,10 +24,8 @@ from ..samples import REHEARSAL, Sample
 from .blocks import Blocks
 from .tree import Tokens, Tree
 
-Row = dict[str, Any]  # tensors, and the blocks of a tree
-KEPT = "kept"
-"""Of a row: the rehearsal samples at its end, whose loss is another one (losses.py)."""
-BESIDE = ("targets", "weights", KEPT, "teacher_ids", "teacher_logs", "teacher_settings")  # and not for the model
+Row = dict[str, Any]  # tensors, the blocks of a tree, and which samples were laid out
+BESIDE = ("samples", "targets", "weights", "teacher_ids", "teacher_logs", "teacher_settings")  # not for the model
 
 
 @dataclass(frozen=True)
@@ -113,9 +111,9 @@ def pack(batch: Sequence[Encoded], *, by_piece: bool = False) -> Row:
     """One row for the batch, of length L = tokens that differ from what another sample has at the same place.
 
     The last token of a sample is not read, as nothing is predicted from it. Returns `input_ids`, `position_ids` (1, L);
-    `attention_mask` (1, 1, L, L), True where a token may look; and in the order of the batch `logits_to_keep` (T,), the
-    positions that predict a completion token, with their `targets` and `weights` (T,). `by_piece` adds `blocks`,
-    which attention by piece (attention.py) needs.
+    `attention_mask` (1, 1, L, L), True where a token may look; and in the order of the batch, `samples`,
+    `logits_to_keep` (T,), the positions that predict a completion token, with their `targets` and `weights` (T,).
+    `by_piece` adds `blocks`, which attention by piece (attention.py) needs.
     """
     tree = Tree([one.read for one in batch])
     sources = [way[len(one.prompt) - 1 :] for way, one in zip(tree.ways, batch, strict=True)]
@@ -123,6 +121,7 @@ def pack(batch: Sequence[Encoded], *, by_piece: bool = False) -> Row:
         "input_ids": torch.tensor([tree.ids]),
         "position_ids": torch.tensor([tree.positions]),
         "attention_mask": tree.mask()[None, None],
+        "samples": list(batch),
         "logits_to_keep": torch.tensor(list(chain(*sources))),
         "targets": torch.tensor(list(chain(*(one.completion for one in batch)))),
         "weights": torch.tensor([one.weight for one in batch for _ in one.completion]),
@@ -131,12 +130,18 @@ def pack(batch: Sequence[Encoded], *, by_piece: bool = False) -> Row:
 
 
 def alone(one: Encoded) -> Row:
-    """The row of one sample by itself, which any causal model takes: `input_ids` (1, L), `targets`, `weights` (T,)."""
+    """The row of one sample by itself, which any causal model takes: as `pack` without mask, positions and places."""
     return {
         "input_ids": torch.tensor([one.read]),
+        "samples": [one],
         "targets": torch.tensor(one.completion),
         "weights": torch.full((len(one.completion),), one.weight),
     }
+
+
+def on_device(row: Row, model: Any) -> Row:
+    """`row` where the weights of `model` are."""
+    return send_to_device(row, model.device)  # type: ignore[no-any-return]
 
 
 def completion_logits(model: Any, row: Row) -> torch.Tensor:
@@ -170,14 +175,10 @@ def packing_holds(model: Any, longest: int, make: Callable[[Sequence[Encoded]], 
     model.eval()
     try:
         with torch.no_grad():
-            expected = torch.cat([completion_logits(model, _on(model, alone(one))) for one in batch])
-            found = completion_logits(model, _on(model, make(batch)))
+            expected = torch.cat([completion_logits(model, on_device(alone(one), model)) for one in batch])
+            found = completion_logits(model, on_device(make(batch), model))
     except Exception:  # what an architecture does with arguments it does not know is its own affair
         return False
     finally:
         model.train(training)
     return found.shape == expected.shape and bool((found - expected).abs().max() <= tolerance * expected.abs().max())
-
-
-def _on(model: Any, row: Row) -> Row:
-    return send_to_device(row, model.device)  # type: ignore[no-any-return]

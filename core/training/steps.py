@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 from .adapter import loraplus
 from .control.fitting import Collate, MicroBatches, Rows
 from .keeping.keeper import Keeper
-from .layout import Layout, read_in
+from .layout import Layout
 from .losses import Base, token_losses
-from .packing import KEPT, Encoded
+from .packing import Encoded
 from .processes import part_of
 from .settings import Training
 
@@ -22,29 +22,20 @@ from .settings import Training
 class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
     """transformers' Trainer on packed rows, whose loss is that of losses.py and keeping/.
 
-    A batch is a list of samples until a step is taken; `collate` then lays it out. With `head`, the output layer of a
-    model in which it comes last, that layer runs on completion tokens only, and on some of them at a time.
+    A batch is a list of samples until a step is taken; `collate` then lays it out. Where the output layer of the
+    model comes last, the head of `base`, that layer runs on completion tokens only, and on some of them at a time.
     """
 
     optimizer: Any
 
     def __init__(
-        self,
-        settings: Training,
-        collate: Collate,
-        *,
-        keeper: Keeper,
-        base: Base,
-        head: Any = None,
-        args: Any,
-        **options: Any,
+        self, settings: Training, collate: Collate, *, keeper: Keeper, base: Base, args: Any, **options: Any
     ) -> None:
         self.micro = MicroBatches(collate, most=None if args.world_size == 1 else 1)
         self.saved_too: Callable[[Path], None] = lambda folder: None
         self._settings = settings
         self._keeper = keeper
         self._base = base
-        self._head = head
         super().__init__(args=args, data_collator=self.micro.gather, **options)
         self.remove_callback(transformers.trainer_callback.PrinterCallback)
 
@@ -78,7 +69,7 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
         """Mean over the batch's completion tokens of what losses.py and keeping/ say, in nats."""
         network = self.accelerator.unwrap_model(model)
         losses = [self._keeper.replay_losses(model, network, row) for row in inputs["replay"]]
-        losses += [token_losses(model, row, self._head, self._base) for row in inputs["learn"]]
+        losses += [token_losses(model, row, self._base.head, self._base) for row in inputs["learn"]]
         loss = torch.cat(losses).mean()
         if model.training:
             loss = loss + self._keeper.penalty(network)
@@ -96,7 +87,4 @@ def _rows(batch: Sequence[Encoded], layout: Layout, rank: int, processes: int) -
     part = part_of(batch, rank, processes)
     replayed = [one for one in part if one.replayed]
     others = sorted((one for one in part if not one.replayed), key=lambda one: one.rehearsal)
-    rows = layout(others) if others else []
-    for row, own in zip(rows, read_in(rows, others), strict=True):
-        row[KEPT] = [one for one in own if one.rehearsal]
-    return {"learn": rows, "replay": layout(replayed) if replayed else []}
+    return {name: layout(own) if own else [] for name, own in (("learn", others), ("replay", replayed))}

@@ -105,7 +105,6 @@ def train_adapter(
                 soft.collating(collate) if soft else collate,
                 keeper=keeper,
                 base=Base(network, layout, head),
-                head=head,
                 model=network,
                 args=arguments,
                 train_dataset=course,

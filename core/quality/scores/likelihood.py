@@ -165,10 +165,9 @@ class Likelihood:
         import torch
         from torch.nn.functional import cross_entropy
 
-        from ...training.packing import alone, completion_logits, pack
+        from ...training.packing import alone, completion_logits, on_device, pack
 
-        laid_out = pack(rows) if self._packs else alone(rows[0])
-        row = {name: value.to(self._network.device) for name, value in laid_out.items()}
+        row = on_device(pack(rows) if self._packs else alone(rows[0]), self._network)
         with torch.inference_mode():
             logits = completion_logits(self._network, row).float()
             losses = cross_entropy(logits, row["targets"], reduction="none").double().cpu()

@@ -21,7 +21,7 @@ from ...errors import ModelError
 from ...models.pretrained import device, load_whole, loading
 from ...models.store import ModelFiles
 from ...workspace import write_text
-from ..packing import Encoded, Row, alone, completion_logits, pack, packing_holds
+from ..packing import Encoded, Row, alone, completion_logits, on_device, pack, packing_holds
 from ..rows import in_rows
 from ..settings import Training
 from .emphasis import Measure
@@ -130,7 +130,7 @@ class _Model:
         """`lessons` in rows, in their order."""
         rows = [pack(lessons)] if self._packs and len(lessons) > 1 else map(alone, lessons)
         for row in rows:
-            yield {name: value.to(self._network.device) for name, value in row.items()}
+            yield on_device(row, self._network)
 
 
 def with_update(network: Any, subject: Subject) -> Any:

@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 
 from ...errors import ModelError
 from ...workspace import writing
-from ..packing import Encoded, alone, completion_logits
+from ..packing import Encoded, alone, completion_logits, on_device
 from .champion import ChampionUpdate, Layers, as_champion, layers_of
 
 Row = dict[str, torch.Tensor]
@@ -72,7 +72,7 @@ def estimate(
     generator = torch.Generator().manual_seed(seed)
     with as_champion(network, champion), _listening(layers_of(network), sums):
         for at, one in enumerate(rows, 1):
-            logits = completion_logits(network, {key: value.to(network.device) for key, value in alone(one).items()})
+            logits = completion_logits(network, on_device(alone(one), network))
             logits.backward(_cotangent(logits.detach(), generator))  # type: ignore[no-untyped-call]
             on_row(at)
     return _normalised(sums)

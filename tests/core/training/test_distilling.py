@@ -14,7 +14,7 @@ from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.training.distilling import IDS, SoftTargets, divergence, likeliest, soft_targets
 from wheelwork.core.training.layout import one_by_one
 from wheelwork.core.training.losses import token_losses
-from wheelwork.core.training.packing import KEPT, Encoded, alone, pack
+from wheelwork.core.training.packing import Encoded, alone, pack
 from wheelwork.core.training.steps import collating
 from wheelwork.tests.core.engines.served import trained as network_of
 from wheelwork.tests.core.training.toys import TRAINING, samples, train
@@ -117,7 +117,7 @@ def test_no_teacher_is_asked_about_rehearsal(layout: Any, tiny: ModelFiles, tmp_
     mixed = collate([Encoded([9, 8], [7], rehearsal=True), *LESSONS])["learn"]
     asked = [row for row in mixed if IDS in row]
     assert sum(len(row[IDS]) for row in asked) == sum(len(one.completion) for one in LESSONS)
-    assert [len(row[KEPT]) for row in mixed] in ([1], [0] * len(LESSONS) + [1])
+    assert [row["samples"][-1].rehearsal for row in mixed] in ([True], [False] * len(LESSONS) + [True])
     plain = torch.cat([token_losses(student, row) for row in collate(LESSONS)["learn"]])
 
     def knows_nothing(kept: list[Encoded]) -> Any:

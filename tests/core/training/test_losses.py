@@ -15,7 +15,7 @@ from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.training.fused import fuse
 from wheelwork.core.training.layout import Layout, end_to_end, one_by_one
 from wheelwork.core.training.losses import Base, head_is_last, token_losses
-from wheelwork.core.training.packing import KEPT, Encoded, alone, completion_logits, encode, pack
+from wheelwork.core.training.packing import Encoded, alone, completion_logits, encode, pack
 from wheelwork.core.training.steps import collating
 from wheelwork.tests.core.engines.served import log_probabilities
 from wheelwork.tests.core.engines.served import trained as trained_network
@@ -43,7 +43,7 @@ def adapted(network: Any) -> Any:
 
 def kept(*samples: Encoded) -> Any:
     """A row of rehearsal alone."""
-    return pack(samples) | {KEPT: list(samples)}
+    return pack([replace(one, rehearsal=True) for one in samples])
 
 
 def test_a_fresh_adapter_is_pulled_nowhere(network: Any) -> None:
@@ -78,7 +78,7 @@ def test_the_base_is_read_without_dropout_and_the_model_is_left_as_it_was(networ
 def test_what_is_learnt_and_rehearsal_share_a_row_and_are_told_apart(network: Any) -> None:
     adapted(network)
     learnt, rehearsed = SAMPLES[0], replace(SAMPLES[1], rehearsal=True)
-    row, base = pack([learnt, rehearsed]) | {KEPT: [rehearsed]}, Base(network, one_by_one)
+    row, base = pack([learnt, rehearsed]), Base(network, one_by_one)
     apart = [token_losses(network, pack([learnt])), token_losses(network, kept(rehearsed), base=base)]
     torch.testing.assert_close(token_losses(network, row, base=base), torch.cat(apart), rtol=1e-5, atol=1e-6)
 
@@ -94,7 +94,7 @@ def test_a_batch_with_rehearsal_has_the_same_loss_in_every_layout(network: Any, 
     layouts: list[Layout] = [lambda given: [pack(given)], lambda given: [end_to_end(given)], one_by_one]
     for layout in layouts:
         rows = collating(layout, one_process)(batch)
-        assert sum(len(row[KEPT]) for row in rows["learn"]) == 2 and rows["replay"] == []
+        assert sum(one.rehearsal for row in rows["learn"] for one in row["samples"]) == 2 and rows["replay"] == []
         base = Base(network, layout, head)
         found.append(torch.cat([token_losses(network, row, head, base) for row in rows["learn"]]))
     assert found[0].min() > 1e-3
@@ -134,7 +134,7 @@ def test_an_output_layer_in_parts_gives_the_same(network: Any, fresh: bool, monk
     network.eval()
     assert head_is_last(network)
     head = network.get_output_embeddings()
-    row = pack([SAMPLES[0], replace(SAMPLES[0], prompt=[5, 6, 13]), SAMPLES[1]]) | {KEPT: [SAMPLES[1]]}
+    row = pack([SAMPLES[0], replace(SAMPLES[0], prompt=[5, 6, 13]), replace(SAMPLES[1], rehearsal=True)])
     wanted = [token_losses(network, ROW), token_losses(network, row, base=Base(network, one_by_one))]
     torch.cat(wanted).sum().backward()
     gradients = [weight.grad.clone() for weight in network.parameters() if weight.requires_grad]
