@@ -131,7 +131,7 @@ def main() -> None:
         name += "-some"
     plan = planned(bench, range(chosen.seeds), chosen.by == "champion", arms, chosen.quick)
     if not plan:
-        raise SystemExit(f"{bench.loop.name} has no samples for these settings; take other --arms")
+        parser.error(f"{bench.loop.name} has no samples for these settings; take other --arms")
     cells = run(bench, plan)
     found = [*compared(cells, bench.groups)]
     publish(name, figures(bench.loop.name, found, len(bench.groups)))
