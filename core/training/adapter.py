@@ -12,6 +12,7 @@ from ..models.store import ModelFiles
 from .fitting import refuse_base
 from .hardware import Hardware
 from .settings import Training
+from .sharding import refuse_whole, spread
 
 
 def with_adapter(base: ModelFiles, settings: Training, hardware: Hardware) -> Any:
@@ -23,7 +24,9 @@ def with_adapter(base: ModelFiles, settings: Training, hardware: Hardware) -> An
     """
     refuse_base(settings, base)
     network = _base(base, settings, hardware)
-    if settings.quantize == "none":  # in NF4 it was rounded where it is
+    if settings.shard:
+        refuse_whole(network, base.name)
+    elif settings.quantize == "none":  # in NF4 it was rounded where it is
         network.to(hardware.device)
     try:
         network = get_peft_model(network, _lora(settings))
@@ -64,6 +67,7 @@ def loraplus(network: Any, settings: Training) -> torch.optim.Optimizer:
 def _base(base: ModelFiles, settings: Training, hardware: Hardware) -> Any:
     dtype = getattr(torch, hardware.dtype.chosen)
     options: dict[str, Any] = {"quantization_config": _nf4(dtype)} if settings.quantize == "nf4" else {}
+    options |= spread(settings.processes) if settings.shard else {}
     try:
         network = transformers.AutoModelForCausalLM.from_pretrained(
             base.folder, dtype=dtype, local_files_only=True, **options

@@ -1,7 +1,8 @@
 """What does not go together is refused before anything is spent: settings, the engine that serves, and the base."""
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,19 @@ def refuse_base(training: Training, base: ModelFiles) -> None:
     refuse_rank(training, base.name, targeted(weight_shapes(base.folder), training.targets))
 
 
+def refuse_environment(environment: Mapping[str, str] = os.environ) -> None:
+    """Raise ConfigError where accelerate is told to wrap every network it trains, which then were not what we know."""
+    for name in ("DEEPSPEED", "FSDP", "MEGATRON_LM"):
+        if environment.get(f"ACCELERATE_USE_{name}", "").lower() in ("1", "true", "yes", "on"):
+            raise ConfigError(
+                f"ACCELERATE_USE_{name} is set in the environment, and `train` does not do what it asks for; unset it. "
+                "`train.shard` spreads a base over the processes"
+            )
+
+
 def refuse_machine(training: Training, probe: Callable[[], "Machine"] | None = None) -> None:
     """Raise ConfigError for what this machine cannot do; torch is imported only if something is asked for."""
+    refuse_environment()
     everywhere = training.quantize == "none" and training.dtype != "bfloat16" and training.processes == 1
     if everywhere and training.attention not in ("flex", "flash"):
         return

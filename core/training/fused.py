@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from peft.tuners.lora import Linear
+from torch.distributed.tensor import DTensor
 
 Context = Any  # of torch.autograd.Function
 
@@ -124,6 +125,8 @@ def _is_frozen_linear(module: Any) -> bool:
 
 
 def _is_frozen(weight: torch.Tensor) -> bool:
+    if isinstance(weight, DTensor):  # spread over processes, and whole only while its layer is computed
+        return False
     return not weight.requires_grad and weight.dtype == torch.float32 and weight.device.type == "cpu"
 
 

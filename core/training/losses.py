@@ -27,17 +27,24 @@ class Base:
 
     It stays what it is. Where `head` is the output layer, what that is given is remembered, 2 kB for each answer token
     of a model of 135M, and each sample is asked about once, alone: what else its batch holds then changes no bit,
-    wherever a training goes on. Without `head` samples are read together, as `layout` has them, in each step.
+    wherever a training goes on. Without `head` samples are read together, as `layout` has them, in each step. Where
+    `in_step` it reads something in every step, since other processes may wait for it (sharding.py).
     """
 
-    def __init__(self, network: Any, layout: Layout, head: Any = None) -> None:
+    def __init__(self, network: Any, layout: Layout, head: Any = None, in_step: bool = False) -> None:
         self._network = network
         self._layout = layout
         self.head = head
+        self._in_step = in_step
         self._known: dict[tuple[tuple[int, ...], tuple[int, ...]], torch.Tensor] = {}
 
-    def __call__(self, kept: Sequence[Encoded]) -> Logits:
-        """Logits of the completion tokens of `kept`, one sample after the other."""
+    def __call__(self, samples: Sequence[Encoded]) -> Logits | None:
+        """Logits of the completion tokens of rehearsal, in the order of `samples`; None where there is none."""
+        kept = [one for one in samples if one.rehearsal]
+        if not kept:
+            if self._in_step:
+                self._read(self._layout(samples[:1]))
+            return None
         if self.head is None:
             whole = self._read(self._layout(kept))
             return lambda part: whole[part]
@@ -70,7 +77,7 @@ def token_losses(model: Any, row: Row, head: Any = None, base: Base | None = Non
     assert not any(one.rehearsal for one in row["samples"][: len(row["samples"]) - len(kept)]), (
         "rehearsal stands at the end"
     )
-    of_base = base(kept) if base is not None and kept else None  # first: it switches the adapter off and on again
+    of_base = base(row["samples"]) if base is not None else None  # first: it switches the adapter off and on again
     states = _states(model, row, head)
     learnt = len(targets) - sum(len(one.completion) for one in kept)
 

@@ -124,6 +124,8 @@ def _environment(processes: int, device: str) -> dict[str, str]:
         told |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
         # all processes are on this machine, whose name may not be one that resolves
         told.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+        # glibc else keeps what it has freed, and with it in the end all that a spread base was put together in
+        told.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**20))
     return told
 
 

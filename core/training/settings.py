@@ -1,5 +1,6 @@
 """How an adapter is trained."""
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -31,6 +32,7 @@ class Training(Setting):
     )
     gradient_checkpointing: bool = Field(False, description="compute twice what is passed back: slower, less memory")
     processes: int = Field(1, ge=1, le=64, description="processes that share each batch, one a GPU")
+    shard: bool = Field(False, description="spread the base over the processes (FSDP): for one too large for one GPU")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="peak; rises over `warmup`, then falls to 0")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps in which the rate rises")
     weight_decay: float = Field(0.0, ge=0, le=1, description="AdamW weight decay")
@@ -68,6 +70,12 @@ class Training(Setting):
             )
         return self
 
+    @model_validator(mode="after")
+    def _shards_go_together(self) -> "Training":
+        for asked, why in _beside_shards(self):
+            raise ValueError(f"`shard: true` and {asked} do not go together: {why}")
+        return self
+
     @property
     def in_words(self) -> str:
         """The method in one line, for people: `QLoRA (NF4), DoRA, rank 16, alpha 32 on all-linear; preset gpu-16gb`."""
@@ -76,6 +84,7 @@ class Training(Setting):
         more += [f"LoRA+ {self.lora_plus:g}"] if self.lora_plus > 1 else []
         said = ", ".join([method, *more, f"rank {self.rank}, alpha {self.alpha} on {', '.join(self.targets)}"])
         said += f", {self.processes} processes" if self.processes > 1 else ""
+        said += " that share the base's weights" if self.shard else ""
         return f"{said}; preset {self.preset}" if self.preset else said
 
     @field_validator("focus")
@@ -101,3 +110,20 @@ class Training(Setting):
     @classmethod
     def _once_each(cls, keep: tuple[Keep, ...]) -> tuple[Keep, ...]:
         return once_each(keep)
+
+
+def _beside_shards(training: Training) -> Iterator[tuple[str, str]]:
+    """What a training that spreads its base cannot do as well, and why."""
+    if not training.shard:
+        return
+    if training.processes == 1:
+        yield "`processes: 1`", "there is nobody to spread the base to; set `processes` to the number of GPUs"
+    if training.quantize == "nf4":
+        yield "`quantize: nf4`", "4-bit weights cannot be cut; leave one of them out"
+    if training.dora:
+        yield "`dora`", "it asks for the size of whole rows of the base; leave one of them out"
+    if training.keep:
+        yield f"`keep: {training.keep[0].kind}`", "some processes would compute what others do not, and wait for ever"
+    if training.measures or training.control.worth is not None:
+        asked = "`control.worth`" if training.control.worth is not None else "this `focus` or `order`"
+        yield asked, "samples are measured with the whole base in one place; leave one of them out"

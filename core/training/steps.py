@@ -11,12 +11,14 @@ from torch.utils.data import DataLoader
 
 from .adapter import loraplus
 from .control.fitting import Collate, MicroBatches, Rows
+from .control.steering import trained_weights
 from .keeping.keeper import Keeper
 from .layout import Layout
 from .losses import Base, token_losses
 from .packing import Encoded
 from .processes import part_of
 from .settings import Training
+from .sharding import resumable
 
 
 class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
@@ -36,7 +38,8 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
         self._settings = settings
         self._keeper = keeper
         self._base = base
-        super().__init__(args=args, data_collator=self.micro.gather, **options)
+        with resumable(args):
+            super().__init__(args=args, data_collator=self.micro.gather, **options)
         self.remove_callback(transformers.trainer_callback.PrinterCallback)
 
     def get_train_dataloader(self) -> Any:
@@ -62,6 +65,10 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
         super().save_model(output_dir, _internal_call)
         if output_dir is not None and self.args.should_save:
             self.saved_too(Path(output_dir))
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """What was trained; PEFT would put together all of a base that is spread over the processes first."""
+        super()._save(output_dir, trained_weights(self.model))
 
     def compute_loss(
         self, model: Any, inputs: Rows, return_outputs: bool = False, **_: Any

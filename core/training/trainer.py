@@ -22,9 +22,11 @@ from .arguments import arguments_of
 from .checkpoints import explaining_write_errors
 from .control.fitting import out_of_memory
 from .control.running import run
+from .control.steering import trained_weights
 from .control.step import OnStep, unheard
 from .control.validation import Split
 from .distilling import SoftTargets
+from .fitting import refuse_environment
 from .focus.focusing import Focused, focus
 from .focus.measuring import Heard
 from .fused import fuse
@@ -32,12 +34,13 @@ from .hardware import choose, machine
 from .keeping.former import NOTHING_BEFORE, Former
 from .keeping.keeper import identity_of, keeper_of, kept_apart
 from .last_layer import spare_last_layer
-from .layout import fitted, one_by_one
+from .layout import Layout, fitted, one_by_one
 from .lessons import Course
 from .losses import Base, head_is_last
 from .packing import Encoded
 from .processes import launched, train_in_processes
 from .settings import Training
+from .sharding import share_of
 from .steps import PackingTrainer, collating
 from .trained import Trained
 
@@ -70,6 +73,7 @@ def train_adapter(
     `former` does not fit it, the loss is no longer a number, or the memory is too small; ConfigError for what this
     machine cannot do; WorkspaceError when the disk is full.
     """
+    refuse_environment()
     hardware = choose(machine(), settings)
     with quiet_transformers():  # before the processes, so that one measures and each reads what was found
         champion = former.champion.folder if former.champion else None
@@ -86,25 +90,30 @@ def train_adapter(
         apart = kept_apart(settings, former)
         course = _course(focused.of(split.learn), base, settings, seed, apart)
         held_back = _held_back(split, base, settings, seed, apart)
-        identity = _identity(base, settings, seed, [*course.lessons, *held_back], focused, former, soft)
+        read = [*course.lessons, *held_back]
+        identity = _identity(base, settings, seed, read, focused, former, soft)
         work = checkpoints / f"training-{identity[:SHORT]}"
         arguments = arguments_of(settings, len(course), work, seed, hardware.device)
         transformers.set_seed(seed)  # before the adapter's random A matrices
         network = with_adapter(base, settings, hardware)
+        shares = [share_of(network, settings.processes)] if settings.shard else []
         fuse(network)
         spare_last_layer(network)
         with explaining_write_errors(checkpoints), _explaining_memory(base):
             keeper = keeper_of(network, base, settings, former, course, seed=seed, work=work)
-            longest = max(len(one) for one in [*course.lessons, *held_back])
-            layout, hardware = fitted(network, hardware, longest, base.name)
+            layout, hardware = fitted(network, hardware, max(len(one) for one in read), base.name)
+            if settings.shard and layout is one_by_one:
+                raise ModelError(
+                    f"{base.name} does not take packed samples, so that processes would read rows of different number; "
+                    "leave `train.shard` out"
+                )
             log.info("training %s: %s", base.name, "; ".join(hardware.notes))
             collate = collating(layout, arguments)
-            head = network.get_output_embeddings() if head_is_last(network) else None
             trainer = PackingTrainer(
                 settings,
                 soft.collating(collate) if soft else collate,
                 keeper=keeper,
-                base=Base(network, layout, head),
+                base=_as_base(network, settings, layout, read),
                 model=network,
                 args=arguments,
                 train_dataset=course,
@@ -115,7 +124,7 @@ def train_adapter(
     if arguments.process_index == 0:
         shutil.rmtree(work, ignore_errors=True)
         focused.forget()
-    notes = (*told(settings), *keeper.notes, *filter(None, [split.note]), *course.notes, *ran.notes)
+    notes = (*told(settings), *shares, *keeper.notes, *filter(None, [split.note]), *course.notes, *ran.notes)
     return Trained(
         samples=len(course.lessons),
         too_long=course.too_long,
@@ -156,6 +165,13 @@ def _read(focused: Focused, base: ModelFiles, settings: Training, seed: int, kep
     return Course(focused.samples, tokenizer, settings, seed, focused.difficulty, kept_apart)
 
 
+def _as_base(network: Any, settings: Training, layout: Layout, read: Sequence[Encoded]) -> Base:
+    """What the base makes of rehearsal among what is `read`; spread, no part of it is computed by itself."""
+    if settings.shard:
+        return Base(network, layout, in_step=any(one.rehearsal for one in read))
+    return Base(network, layout, network.get_output_embeddings() if head_is_last(network) else None)
+
+
 def _identity(
     base: ModelFiles,
     settings: Training,
@@ -174,7 +190,7 @@ def _identity(
 def _write(network: Any, base: ModelFiles, target: Path) -> None:
     """Save the adapter so that the same training gives the same bytes, on every machine."""
     with explaining_write_errors(target.parent), writing(target) as folder:
-        network.save_pretrained(folder)
+        network.save_pretrained(folder, state_dict=trained_weights(network))
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's unfilled model card
         path = folder / "adapter_config.json"
         config = json.loads(path.read_text(encoding="utf-8"))

@@ -306,10 +306,10 @@ def disturbed(place: Path, databases: Path, server: str, undisturbed: Undisturbe
         made.append(len(home.made_so_far()))
         return ran
 
-    stopped = [broken(signal.SIGINT, after=10), broken(signal.SIGTERM, after=made[-1] + 10)]
-    survivors = [" ".join(process.cmdline()) for process in home.command.running()]
-    broken(signal.SIGKILL, after=made[-1] + 20)
     with home.slow():
+        stopped = [broken(signal.SIGINT, after=10), broken(signal.SIGTERM, after=made[-1] + 10)]
+        survivors = [" ".join(process.cmdline()) for process in home.command.running()]
+        broken(signal.SIGKILL, after=made[-1] + 20)
         broken(signal.SIGKILL, after=SAMPLES + REHEARSED + 30)
     home.command.environment["PREFECT_API_URL"] = server
     _, report = home.round("--seed", "0")

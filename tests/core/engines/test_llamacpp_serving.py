@@ -198,8 +198,8 @@ def test_it_is_stopped_while_requests_come(tiny: ModelFiles, place: Path) -> Non
     async def besiege() -> list[object]:
         with EXACT.serve(tiny, {}, place / "cache") as engine:
             asking = [asyncio.create_task(said(engine, body(f"hi {number}"))) for number in range(60)]
-            asking += [asyncio.create_task(streamed(engine, ENDLESS)) for _ in range(4)]  # type: ignore[list-item]
-            await asyncio.sleep(0.3)
+            asking += [asyncio.create_task(streamed(engine, ENDLESS)) for _ in range(20)]  # type: ignore[list-item]
+            await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)  # there is but one slot
         return await asyncio.gather(*asking, return_exceptions=True)
 
     outcomes = run(besiege())

@@ -120,8 +120,10 @@ def test_no_teacher_is_asked_about_rehearsal(layout: Any, tiny: ModelFiles, tmp_
     assert [row["samples"][-1].rehearsal for row in mixed] in ([True], [False] * len(LESSONS) + [True])
     plain = torch.cat([token_losses(student, row) for row in collate(LESSONS)["learn"]])
 
-    def knows_nothing(kept: list[Encoded]) -> Any:
-        return lambda part: torch.zeros(part.stop - part.start, student.config.vocab_size)
+    def knows_nothing(samples: list[Encoded]) -> Any:
+        if any(one.rehearsal for one in samples):
+            return lambda part: torch.zeros(part.stop - part.start, student.config.vocab_size)
+        return None
 
     asked_base: Any = knows_nothing
     beside = torch.cat([token_losses(student, row, base=asked_base)[: len(row[IDS])] for row in asked])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from wheelwork.core.errors import ConfigError, ModelError
 from wheelwork.core.models.store import ModelFiles
-from wheelwork.core.training.fitting import refuse_base, refuse_engine, refuse_machine
+from wheelwork.core.training.fitting import refuse_base, refuse_engine, refuse_environment, refuse_machine
 from wheelwork.core.training.hardware import Machine
 from wheelwork.core.training.settings import Training
 from wheelwork.core.training.shapes import targeted, weight_shapes
@@ -71,6 +71,13 @@ def test_nf4_of_a_base_that_is_quantised_already(tiny: ModelFiles, tmp_path: Pat
     with pytest.raises(ModelError, match=r"small-gptq: this base is quantised already \(gptq\)"):
         refuse_base(Training(quantize="nf4"), base)
     refuse_base(Training(quantize="nf4"), tiny)
+
+
+@pytest.mark.parametrize("name", ["ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP"])
+def test_what_accelerate_is_told_in_the_environment_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{name} is set in the environment, .*; unset it"):
+        refuse_environment({name: "true"})
+    refuse_environment({name: "false"})
 
 
 def test_a_machine_is_looked_at_only_where_something_is_asked_of_it() -> None:

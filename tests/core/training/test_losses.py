@@ -109,15 +109,29 @@ def test_the_base_is_asked_once_about_each_sample(network: Any) -> None:
     head = network.get_output_embeddings()
     base, passes = Base(network, one_by_one, head), list[int]()
     network.get_base_model().model.norm.register_forward_hook(lambda *_: passes.append(1))
-    first = base(SAMPLES)(slice(0, 3))
+    rehearsed = [replace(one, rehearsal=True) for one in SAMPLES]
+
+    def asked(*samples: Encoded) -> torch.Tensor:
+        logits = base(samples)
+        assert logits is not None
+        return logits(slice(0, sum(len(one.completion) for one in samples)))
+
+    first = asked(*rehearsed)
     assert len(passes) == 2
-    again = torch.cat([base([SAMPLES[1]])(slice(0, 1)), base([SAMPLES[0]])(slice(0, 2))])
+    again = torch.cat([asked(rehearsed[1]), asked(rehearsed[0])])
     assert len(passes) == 2
     held = [states.untyped_storage().nbytes() for states in base._known.values()]
     assert held == [len(one.completion) * head.weight.shape[1] * 4 for one in SAMPLES], "and not of the prompts"
     torch.testing.assert_close(again, first[[2, 0, 1]])
     with torch.no_grad(), network.disable_adapter():
         torch.testing.assert_close(first[:2], completion_logits(network, alone(SAMPLES[0])))
+
+
+def test_where_others_may_wait_for_it_the_base_reads_something_in_every_step(network: Any) -> None:
+    passes: list[int] = []
+    network.get_base_model().model.norm.register_forward_hook(lambda *_: passes.append(1))
+    assert Base(network, one_by_one)(SAMPLES) is None and not passes
+    assert Base(network, one_by_one, in_step=True)(SAMPLES) is None and passes
 
 
 def test_learning_is_the_weighted_cross_entropy(network: Any) -> None:

@@ -1,6 +1,7 @@
 """Several processes: the step that one would make, and nobody left behind however it ends."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -21,6 +23,7 @@ from wheelwork.core.training.control.validation import Validation
 from wheelwork.core.training.packing import Encoded
 from wheelwork.core.training.processes import _killed, part_of
 from wheelwork.core.training.settings import Training
+from wheelwork.core.training.sharding import refuse_whole
 from wheelwork.core.training.trained import Trained
 from wheelwork.core.training.watched import learn
 from wheelwork.tests.core.training.toys import STEPS, TRAINING, sample, samples, train
@@ -119,6 +122,41 @@ def test_two_processes_write_a_checkpoint_that_is_due_by_time_in_the_same_step(
     assert all((folder / f"rng_state_{rank}.pth").is_file() for folder in whole for rank in (0, 1))
 
 
+def test_a_base_that_is_spread_over_two_processes_trains_the_adapter_that_one_trains(
+    tiny: ModelFiles, tmp_path: Path
+) -> None:
+    """Killed half way too; of every batch only one of the processes has rehearsal."""
+    control = Control(validation=Validation(share=0.25, every=2, fewest=2))
+    one = train(tiny, tmp_path / "one", settings=ONE.model_copy(update={"control": control}), samples=samples(15))
+    settings = TWO.model_copy(update={"control": control, "shard": True})
+    folder = tmp_path / "spread"
+
+    def stop(step: Step) -> None:
+        if step.step == 5:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(tiny, folder, settings=settings, samples=samples(15), on_step=stop)
+    (last,) = folder.glob("training-*/checkpoint-4")
+    assert {"adapter_model.safetensors", "optimizer.pt"} <= {path.name for path in last.iterdir()}
+    spread = train(tiny, folder, settings=settings, samples=samples(15))
+    assert spread.resumed_at == 4
+    assert spread.losses == pytest.approx(one.losses, rel=1e-4)
+    assert [loss for _, loss in spread.validation] == pytest.approx([loss for _, loss in one.validation], rel=1e-3)
+    weights = [load_file(place / "adapter" / "adapter_model.safetensors") for place in (tmp_path / "one", folder)]
+    assert weights[0].keys() == weights[1].keys()
+    for name, weight in weights[0].items():
+        assert torch.allclose(weights[1][name], weight, rtol=1e-2, atol=1e-4), name
+    held, whole = map(float, re.findall(r"(\d+\.\d) of (\d+\.\d) MiB of the weights", spread.notes[0])[0])
+    assert 0.4 < held / whole < 0.6  # the adapter is whole on both
+
+
+def test_a_base_that_transformers_cannot_spread_is_refused(tiny: ModelFiles) -> None:
+    network = transformers.AutoModelForCausalLM.from_pretrained(tiny.folder)  # as one without a plan comes back
+    with pytest.raises(ModelError, match="tiny: transformers does not spread a llama over processes"):
+        refuse_whole(network, "tiny")
+
+
 class Stopped(BaseException):
     """As Ctrl-C: nobody catches it."""
 
@@ -199,6 +237,23 @@ def test_what_processes_died_of(told: str, kind: str, says: str) -> None:
     error = _killed(told)
     assert type(error).__name__ == kind
     assert says in str(error)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"processes": 1}, "`processes: 1` do not go together: there is nobody to spread the base to"),
+        ({"quantize": "nf4"}, "4-bit weights cannot be cut"),
+        ({"dora": True}, "`dora` do not go together"),
+        ({"keep": [{"kind": "ewc"}]}, "`keep: ewc` do not go together"),
+        ({"focus": [{"kind": "top_loss"}]}, "this `focus` or `order` do not go together"),
+        ({"control": {"worth": {}}}, "`control.worth` do not go together"),
+    ],
+)
+def test_what_a_spread_base_does_not_go_with_is_refused(asked: dict[str, object], says: str) -> None:
+    assert Training(processes=2, shard=True).in_words.endswith("2 processes that share the base's weights")
+    with pytest.raises(ValueError, match=says):
+        Training(**{"processes": 2, "shard": True, **asked})
 
 
 def test_more_processes_than_samples_are_refused() -> None:

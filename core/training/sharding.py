@@ -1,0 +1,59 @@
+"""A base whose weights are spread over the processes, each of which holds a part of every layer.
+
+torch's FSDP2 (Zhao et al. 2023), put on by transformers as it loads the base: a layer is put together on every process
+while it is computed, and let go again. The adapter is whole on each, so that all else stays as it is. But all processes
+have to compute the same layers equally often, whatever there is to learn on each: one that passed a layer over would
+leave the others waiting.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+from transformers.distributed import DistributedConfig
+
+from ..errors import ModelError
+
+
+def spread(processes: int) -> dict[str, Any]:
+    """What `from_pretrained` is told, so that each process loads its part and no more."""
+    return {"distributed_config": DistributedConfig(fsdp_size=processes)}
+
+
+def refuse_whole(network: Any, name: str) -> None:
+    """Raise ModelError unless every layer of a base that was to be spread is by itself.
+
+    transformers has no plan for some architectures, and would put all layers together to compute one.
+    """
+    spread_out = sum(isinstance(module, FSDPModule) for module in network.modules())
+    if spread_out <= network.config.num_hidden_layers:  # the network itself is one
+        raise ModelError(
+            f"{name}: transformers does not spread a {network.config.model_type} over processes; leave `train.shard` "
+            "out, or choose another model"
+        )
+
+
+def share_of(network: Any, processes: int) -> str:
+    """How much of the weights of `network` this process holds, of so many that share them, in words."""
+    weights = list(network.parameters())
+    own = [weight.to_local() if isinstance(weight, DTensor) else weight for weight in weights]
+    held, whole = (sum(one.numel() * one.element_size() for one in some) for some in (own, weights))
+    here = f"{held / 2**20:,.1f} of {whole / 2**20:,.1f} MiB of the weights"
+    return f"the base was spread over {processes} processes, of which the first held {here}"
+
+
+@contextmanager
+def resumable(arguments: Any) -> Iterator[None]:
+    """Let a Trainer be made that writes checkpoints to go on from, of a network whose base is spread.
+
+    It refuses those, since the optimizer's state would have to be put together; ours is that of the adapter, which is
+    whole on each process.
+    """
+    was = arguments.save_only_model
+    arguments.save_only_model = True
+    try:
+        yield
+    finally:
+        arguments.save_only_model = was
