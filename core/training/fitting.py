@@ -46,7 +46,7 @@ def refuse_base(training: Training, base: ModelFiles) -> None:
 
 def refuse_environment(environment: Mapping[str, str] = os.environ) -> None:
     """Raise ConfigError where accelerate is told to wrap every network it trains, which then were not what we know."""
-    for name in ("DEEPSPEED", "FSDP", "MEGATRON_LM"):
+    for name in ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG"):
         if environment.get(f"ACCELERATE_USE_{name}", "").lower() in ("1", "true", "yes", "on"):
             raise ConfigError(
                 f"ACCELERATE_USE_{name} is set in the environment, and `train` does not do what it asks for; unset it. "

@@ -61,10 +61,16 @@ class _Kept:
         return at_kept
 
 
-def _parts(network: Any) -> list[Any]:
+def blocks_of(network: Any) -> Any:
+    """The layers of the part of `network` that reads text, a ModuleList; an empty one where there is none."""
+    count = getattr(network.config.get_text_config(), "num_hidden_layers", None)
     lists = [module for module in network.modules() if isinstance(module, torch.nn.ModuleList)]
-    layers = next((one for one in lists if len(one) == getattr(network.config, "num_hidden_layers", None)), None)
-    if layers is None:
+    return next((one for one in lists if len(one) == count), torch.nn.ModuleList())
+
+
+def _parts(network: Any) -> list[Any]:
+    layers = blocks_of(network)
+    if not layers:
         return []
     named = dict(layers[-1].named_modules())
     return [named[name] for name in PARTS if name in named]

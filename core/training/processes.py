@@ -74,7 +74,7 @@ def train_in_processes(
         )  # fmt: skip
         path, told = scratch / "job.json", scratch / "errors.txt"
         job.write(path)
-        with told.open("w", encoding="utf-8") as stream, _running(settings.processes, device, path, stream) as child:
+        with told.open("w", encoding="utf-8") as stream, _running(settings, device, path, stream) as child:
             ended = _follow(child, on_step)
             child.wait()
         if isinstance(ended, Trained):
@@ -99,15 +99,15 @@ def _follow(child: "subprocess.Popen[str]", on_step: OnStep) -> Trained | Except
 
 
 @contextmanager
-def _running(processes: int, device: str, job: Path, stderr: IO[str]) -> Iterator["subprocess.Popen[str]"]:
+def _running(settings: Training, device: str, job: Path, stderr: IO[str]) -> Iterator["subprocess.Popen[str]"]:
     """The launcher with its processes, which end with the block."""
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes),
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(settings.processes),
         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
         "-m", f"{__package__}.worker", str(job),
     ]  # fmt: skip
     child = subprocess.Popen(
-        command, env=_environment(processes, device), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
+        command, env=_environment(settings, device), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
         text=True, encoding="utf-8", errors="replace",
     )  # fmt: skip
     try:
@@ -116,16 +116,16 @@ def _running(processes: int, device: str, job: Path, stderr: IO[str]) -> Iterato
         _end(child)
 
 
-def _environment(processes: int, device: str) -> dict[str, str]:
+def _environment(settings: Training, device: str) -> dict[str, str]:
     """`--multi_gpu` starts processes on a CPU too, where it is told so; without it accelerate would ask for MPI."""
     told: dict[str, Any] = dict(os.environ)
-    told.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
+    told.setdefault("OMP_NUM_THREADS", str(max(1, cores() // settings.processes)))
     if device == "cpu":
         told |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
         # all processes are on this machine, whose name may not be one that resolves
         told.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
-        # glibc else keeps what it has freed, and with it in the end all that a spread base was put together in
-        told.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**20))
+        if settings.shard:  # glibc keeps what it has freed, which in the end were all layers, put together
+            told.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**20))
     return told
 
 

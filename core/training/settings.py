@@ -1,6 +1,5 @@
 """How an adapter is trained."""
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -72,8 +71,8 @@ class Training(Setting):
 
     @model_validator(mode="after")
     def _shards_go_together(self) -> "Training":
-        for asked, why in _beside_shards(self):
-            raise ValueError(f"`shard: true` and {asked} do not go together: {why}")
+        if self.shard and (beside := _beside_shards(self)):
+            raise ValueError(f"`shard: true` and {beside[0]} do not go together: {beside[1]}")
         return self
 
     @property
@@ -112,18 +111,18 @@ class Training(Setting):
         return once_each(keep)
 
 
-def _beside_shards(training: Training) -> Iterator[tuple[str, str]]:
-    """What a training that spreads its base cannot do as well, and why."""
-    if not training.shard:
-        return
+def _beside_shards(training: Training) -> tuple[str, str] | None:
+    """What a training that spreads its base asks for and cannot do as well, and why."""
     if training.processes == 1:
-        yield "`processes: 1`", "there is nobody to spread the base to; set `processes` to the number of GPUs"
+        return "`processes: 1`", "there is nobody to spread the base to; set `processes` to the number of GPUs"
     if training.quantize == "nf4":
-        yield "`quantize: nf4`", "4-bit weights cannot be cut; leave one of them out"
+        return "`quantize: nf4`", "4-bit weights are not spread; leave one of them out"
     if training.dora:
-        yield "`dora`", "it asks for the size of whole rows of the base; leave one of them out"
+        return "`dora`", "it asks for the size of whole rows of the base; leave one of them out"
     if training.keep:
-        yield f"`keep: {training.keep[0].kind}`", "some processes would compute what others do not, and wait for ever"
+        why = "some processes would ask the champion what others do not, and wait for them; leave one of them out"
+        return f"`keep: {training.keep[0].kind}`", why
     if training.measures or training.control.worth is not None:
         asked = "`control.worth`" if training.control.worth is not None else "this `focus` or `order`"
-        yield asked, "samples are measured with the whole base in one place; leave one of them out"
+        return asked, "samples are measured with the whole base in one place; leave one of them out"
+    return None

@@ -1,9 +1,9 @@
 """A base whose weights are spread over the processes, each of which holds a part of every layer.
 
 torch's FSDP2 (Zhao et al. 2023), put on by transformers as it loads the base: a layer is put together on every process
-while it is computed, and let go again. The adapter is whole on each, so that all else stays as it is. But all processes
-have to compute the same layers equally often, whatever there is to learn on each: one that passed a layer over would
-leave the others waiting.
+while it is computed, and let go again; the output layer stays until the way back is over. The adapter is whole on each,
+so that all else stays as it is. But all processes have to compute the same layers equally often, whatever there is to
+learn on each: one that passed a layer over would leave the others waiting.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from torch.distributed.tensor import DTensor
 from transformers.distributed import DistributedConfig
 
 from ..errors import ModelError
+from .last_layer import blocks_of
 
 
 def spread(processes: int) -> dict[str, Any]:
@@ -27,8 +28,8 @@ def refuse_whole(network: Any, name: str) -> None:
 
     transformers has no plan for some architectures, and would put all layers together to compute one.
     """
-    spread_out = sum(isinstance(module, FSDPModule) for module in network.modules())
-    if spread_out <= network.config.num_hidden_layers:  # the network itself is one
+    layers = blocks_of(network)
+    if not layers or not all(isinstance(layer, FSDPModule) for layer in layers):
         raise ModelError(
             f"{name}: transformers does not spread a {network.config.model_type} over processes; leave `train.shard` "
             "out, or choose another model"

@@ -1,6 +1,7 @@
 """The Trainer of transformers with our batches and our loss."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
         self._settings = settings
         self._keeper = keeper
         self._base = base
-        with resumable(args):
+        with resumable(args) if settings.shard else nullcontext():
             super().__init__(args=args, data_collator=self.micro.gather, **options)
         self.remove_callback(transformers.trainer_callback.PrinterCallback)
 

@@ -113,7 +113,7 @@ def train_adapter(
                 settings,
                 soft.collating(collate) if soft else collate,
                 keeper=keeper,
-                base=_as_base(network, settings, layout, read),
+                base=_base_of(network, settings, layout, read),
                 model=network,
                 args=arguments,
                 train_dataset=course,
@@ -165,7 +165,7 @@ def _read(focused: Focused, base: ModelFiles, settings: Training, seed: int, kep
     return Course(focused.samples, tokenizer, settings, seed, focused.difficulty, kept_apart)
 
 
-def _as_base(network: Any, settings: Training, layout: Layout, read: Sequence[Encoded]) -> Base:
+def _base_of(network: Any, settings: Training, layout: Layout, read: Sequence[Encoded]) -> Base:
     """What the base makes of rehearsal among what is `read`; spread, no part of it is computed by itself."""
     if settings.shard:
         return Base(network, layout, in_step=any(one.rehearsal for one in read))

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from ...engines.base import Adapter
 from ...errors import ModelError
+from ..control.steering import trained_weights
 from .former import beyond_a_product, config_of
 
 Layers = dict[str, Any]
@@ -80,8 +81,8 @@ def start_from(champion: Adapter, network: Any) -> None:
 
     Raises ModelError unless both have the same layers, the same rank and the same kind of update.
     """
-    saved = load_file(champion.folder / WEIGHTS)
-    own = get_peft_model_state_dict(network)
+    saved = {key: weight for key, weight in load_file(champion.folder / WEIGHTS).items() if ".lora_" in key}
+    own = get_peft_model_state_dict(network, state_dict=trained_weights(network))
     if missing := sorted(saved.keys() ^ own.keys()):
         raise _another_place(champion, missing[0].rpartition(".lora_")[0])
     for key, weight in saved.items():
@@ -91,8 +92,11 @@ def start_from(champion: Adapter, network: Any) -> None:
     was = _scale(champion)
     with torch.no_grad():
         for layer in (layer for layer in network.modules() if isinstance(layer, LoraLayer)):
-            for adapter, side in layer.lora_B.items():
-                side.weight.mul_(was / layer.scaling[adapter])
+            for adapter, scale in layer.scaling.items():
+                if adapter in layer.lora_B:
+                    layer.lora_B[adapter].weight.mul_(was / scale)
+                if adapter in layer.lora_embedding_B:
+                    layer.lora_embedding_B[adapter].mul_(was / scale)
 
 
 @contextmanager

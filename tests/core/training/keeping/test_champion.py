@@ -51,11 +51,12 @@ def test_as_the_champion_it_answers_as_the_champion_does_and_then_as_itself(
 
 
 @pytest.mark.parametrize("config", [{}, {"lora_alpha": 3}, {"use_rslora": True}], ids=["same", "alpha", "rslora"])
+@pytest.mark.parametrize("targets", ["all-linear", ["embed_tokens", "q_proj"]], ids=["linear", "embeddings"])
 def test_a_start_from_the_champion_answers_as_it_whatever_the_scale(
-    config: dict[str, Any], tiny: ModelFiles, tmp_path: Path
+    config: dict[str, Any], targets: Any, tiny: ModelFiles, tmp_path: Path
 ) -> None:
-    was = champion(tmp_path / "champion", tiny, **config)
-    network = network_of(tiny)
+    was = champion(tmp_path / "champion", tiny, target_modules=targets, **config)
+    network = network_of(tiny, target_modules=targets)
     start_from(was, network)
     with torch.no_grad():
         torch.testing.assert_close(completion_logits(network, ROW), served(tiny, was), rtol=1e-4, atol=1e-4)
