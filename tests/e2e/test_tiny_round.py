@@ -310,8 +310,8 @@ def disturbed(place: Path, databases: Path, server: str, undisturbed: Undisturbe
         stopped = [broken(signal.SIGINT, after=10), broken(signal.SIGTERM, after=made[-1] + 10)]
         survivors = [" ".join(process.cmdline()) for process in home.command.running()]
         broken(signal.SIGKILL, after=made[-1] + 20)
+        home.command.environment["PREFECT_API_URL"] = server
         broken(signal.SIGKILL, after=SAMPLES + REHEARSED + 30)
-    home.command.environment["PREFECT_API_URL"] = server
     _, report = home.round("--seed", "0")
     yield Disturbed(home, stopped, survivors, made, report)
     home.command.end_all()
