@@ -28,7 +28,12 @@ def loop(tmp_path: Path) -> Path:
         lines = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
         (folder / name).write_text("".join(lines[:most]), encoding="utf-8")
     settings = yaml.safe_load((folder / "loop.yaml").read_text(encoding="utf-8"))
-    settings |= {"generate": {"samples": SAMPLES}, "train": {"epochs": 1, "batch_size": 4}}
+    # on one thread: two that wait for each other stand still while another test computes
+    settings |= {
+        "engine": {"kind": "llamacpp", "threads": 1},
+        "generate": {"samples": SAMPLES},
+        "train": {"epochs": 1, "batch_size": 4},
+    }
     (folder / "loop.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return folder
 
