@@ -36,6 +36,14 @@ def refuse_whole(network: Any, name: str) -> None:
         )
 
 
+def refuse_unpacked(name: str) -> None:
+    """Raise ModelError for a base that reads samples one at a time, so that processes had unequally many to read."""
+    raise ModelError(
+        f"{name} does not take packed samples, so that processes would read rows of different number; leave "
+        "`train.shard` out"
+    )
+
+
 def share_of(network: Any, processes: int) -> str:
     """How much of the weights of `network` this process holds, of so many that share them, in words."""
     weights = list(network.parameters())

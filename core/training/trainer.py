@@ -40,7 +40,7 @@ from .losses import Base, head_is_last
 from .packing import Encoded
 from .processes import launched, train_in_processes
 from .settings import Training
-from .sharding import share_of
+from .sharding import refuse_unpacked, share_of
 from .steps import PackingTrainer, collating
 from .trained import Trained
 
@@ -103,10 +103,7 @@ def train_adapter(
             keeper = keeper_of(network, base, settings, former, course, seed=seed, work=work)
             layout, hardware = fitted(network, hardware, max(len(one) for one in read), base.name)
             if settings.shard and layout is one_by_one:
-                raise ModelError(
-                    f"{base.name} does not take packed samples, so that processes would read rows of different number; "
-                    "leave `train.shard` out"
-                )
+                refuse_unpacked(base.name)
             log.info("training %s: %s", base.name, "; ".join(hardware.notes))
             collate = collating(layout, arguments)
             trainer = PackingTrainer(
