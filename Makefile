@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEEPSPEED := $(VENV)/deepspeed
 
 .PHONY: help setup demo test check up bench bench-generation bench-meaning bench-quality bench-round bench-funnel bench-training bench-focus bench-forgetting bench-suites bench-ledger bench-gate bench-registry bench-canary bench-serving bench-drift clean lock
 
@@ -24,8 +25,18 @@ $(READY): pyproject.toml constraints.txt core/models/models.yaml tests/clients/p
 demo: $(READY)   ## one round of scenarios/home_broadband, with a report
 	@$(BIN)/wheelwork demo
 
+# by itself, with all of .venv in sight: where it is installed accelerate loads it, asked for or not
+PLACE := import sysconfig; print(sysconfig.get_path("purelib"))
+$(DEEPSPEED)/.ready: $(READY)
+	@echo "installing DeepSpeed into $(DEEPSPEED), for one test"
+	@$(BIN)/python -m venv $(DEEPSPEED) \
+	  && echo "import site; site.addsitedir('$$($(BIN)/python -c '$(PLACE)')')" \
+	    > "$$($(DEEPSPEED)/bin/python -c '$(PLACE)')/ours.pth" \
+	  && $(DEEPSPEED)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt deepspeed \
+	  && touch $@ || echo "DeepSpeed was not installed; its test is skipped"
+
 # two files at a time, each on one core
-test: $(READY)   ## every test, the embedded model's too
+test: $(READY) $(DEEPSPEED)/.ready  ## every test, the embedded model's too
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # mypy wants the package under its own name, whatever the clone's folder is called
@@ -97,4 +108,4 @@ clean:           ## what was made here: .venv, state, caches
 
 lock: $(READY)   ## write constraints.txt anew from what .venv holds
 	(echo "# The full lock: every package of the tested environment, at its version. Made by \`make lock\`."; \
-	 $(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools | sed 's/+cpu//' | sort -f) > constraints.txt
+	 $(firstword $(wildcard $(DEEPSPEED)/bin/python) $(BIN)/python) -m pip freeze --exclude-editable --exclude pip --exclude setuptools | sed 's/+cpu//' | sort -f) > constraints.txt

@@ -24,9 +24,9 @@ def with_adapter(base: ModelFiles, settings: Training, hardware: Hardware) -> An
     """
     refuse_base(settings, base)
     network = _base(base, settings, hardware)
-    if settings.shard:
+    if settings.shard == "fsdp":
         refuse_whole(network, base.name)
-    elif settings.quantize == "none":  # in NF4 it was rounded where it is
+    elif settings.quantize == "none" and not settings.spread:  # in NF4 it was rounded where it is
         network.to(hardware.device)
     try:
         network = get_peft_model(network, _lora(settings))
@@ -35,7 +35,9 @@ def with_adapter(base: ModelFiles, settings: Training, hardware: Hardware) -> An
     if settings.gradient_checkpointing:
         # PEFT's weights get a gradient only if what flows into the checkpointed blocks has one
         network.enable_input_require_grads()
-        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        network.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": settings.shard == "deepspeed"}
+        )
     return network
 
 
@@ -67,7 +69,7 @@ def loraplus(network: Any, settings: Training) -> torch.optim.Optimizer:
 def _base(base: ModelFiles, settings: Training, hardware: Hardware) -> Any:
     dtype = getattr(torch, hardware.dtype.chosen)
     options: dict[str, Any] = {"quantization_config": _nf4(dtype)} if settings.quantize == "nf4" else {}
-    options |= spread(settings.processes) if settings.shard else {}
+    options |= spread(settings.processes) if settings.shard == "fsdp" else {}
     try:
         network = transformers.AutoModelForCausalLM.from_pretrained(
             base.folder, dtype=dtype, local_files_only=True, **options

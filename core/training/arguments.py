@@ -6,11 +6,14 @@ from typing import Any
 
 import transformers
 
+from .hardware import Hardware
 from .settings import Training
+from .zero import ZERO
 
 
-def arguments_of(settings: Training, lessons: int, checkpoints: Path, seed: int, device: str) -> Any:
+def arguments_of(settings: Training, lessons: int, checkpoints: Path, seed: int, hardware: Hardware) -> Any:
     """TrainingArguments for so many `lessons`, those of all epochs; making them takes this process to its device."""
+    by_deepspeed = settings.shard == "deepspeed"
     steps = math.ceil(lessons / settings.batch_size)
     arguments = transformers.TrainingArguments(
         output_dir=str(checkpoints),
@@ -35,10 +38,13 @@ def arguments_of(settings: Training, lessons: int, checkpoints: Path, seed: int,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         label_names=["targets"],
-        use_cpu=device == "cpu",
+        use_cpu=hardware.device == "cpu",
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,  # at every forward, of which one process may have more than another
+        deepspeed=ZERO if by_deepspeed else None,
     )
+    if by_deepspeed and hardware.dtype.chosen == "bfloat16":  # of the base; the Trainer's own `bf16` is that of all
+        arguments.hf_deepspeed_config.config["bf16"] = {"enabled": True}
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # else torch's DataParallel would cut our rows apart; several GPUs are several processes
     return arguments

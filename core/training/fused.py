@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from peft.tuners.lora import Linear
 from torch.distributed.tensor import DTensor
 
+from .zero import is_parted
+
 Context = Any  # of torch.autograd.Function
 
 
@@ -125,7 +127,9 @@ def _is_frozen_linear(module: Any) -> bool:
 
 
 def _is_frozen(weight: torch.Tensor) -> bool:
-    if isinstance(weight, DTensor):  # spread over processes, and whole only while its layer is computed
+    if isinstance(weight, DTensor) or is_parted(
+        weight
+    ):  # spread over processes, and whole only while its layer is computed
         return False
     return not weight.requires_grad and weight.dtype == torch.float32 and weight.device.type == "cpu"
 

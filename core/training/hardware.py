@@ -1,6 +1,8 @@
 """What this machine can train with: what is there, and what follows from it, each with the reason."""
 
+import os
 import platform
+import shutil
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Literal
@@ -25,6 +27,8 @@ class Machine(Setting):
     triton: str | None = None  # versions of what is installed
     flash_attn: str | None = None
     bitsandbytes: str | None = None
+    deepspeed: str | None = None
+    compiler: str | None = None  # for C++, with which DeepSpeed makes a part of itself on a CPU
 
 
 class Choice(Setting):
@@ -59,6 +63,8 @@ def machine() -> Machine:
         "triton": _version("triton"),
         "flash_attn": _version("flash-attn") if find_spec("flash_attn") else None,
         "bitsandbytes": _version("bitsandbytes"),
+        "deepspeed": _version("deepspeed"),
+        "compiler": shutil.which(os.environ.get("CXX", "c++")),
     }
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(torch.cuda.current_device())
@@ -91,6 +97,8 @@ def choose(found: Machine, training: Training) -> Hardware:
     )
     if training.quantize == "nf4" and hardware.nf4.chosen == "no":
         raise ConfigError(f"`train.quantize: nf4` cannot run here, since {hardware.nf4.why}; set `quantize: none`")
+    if training.shard == "deepspeed" and (lacking := _no_deepspeed(found)):
+        raise ConfigError(f"`train.shard: deepspeed` cannot run here, since {lacking}, or set `shard: fsdp`")
     if found.device != "cpu" and training.processes > found.gpus:
         raise ConfigError(
             f"`train.processes: {training.processes}` want a GPU each, and {found.gpus} is here ({found.name}); set "
@@ -158,6 +166,17 @@ def _nf4(found: Machine) -> Choice:
     if found.device == "cuda" and (found.compute is None or found.compute < NF4_FROM):
         return Choice(chosen="no", why=f"bitsandbytes wants compute capability {_dots(NF4_FROM)}, {_has(found)}")
     return Choice(chosen="yes", why=f"bitsandbytes {found.bitsandbytes} on {found.name}")
+
+
+def _no_deepspeed(found: Machine) -> str:
+    """What DeepSpeed lacks, and what to do about it."""
+    if found.deepspeed is None:
+        return "the package deepspeed is not installed; install wheelwork[deepspeed]"
+    if found.device == "mps":
+        return "DeepSpeed does not train on Apple GPUs; take another machine"
+    if found.device == "cpu" and found.compiler is None:
+        return "DeepSpeed compiles a part of itself on a CPU, and there is no C++ compiler; install one"
+    return ""
 
 
 def _has(found: Machine) -> str:

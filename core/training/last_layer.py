@@ -11,6 +11,7 @@ import torch
 
 from .control.fitting import recomputes
 from .forwarding import forward_by
+from .zero import is_parted
 
 PARTS = ("self_attn.q_proj", "self_attn.o_proj", "attn.c_proj", "mlp")  # they take each token by itself
 
@@ -19,9 +20,10 @@ def spare_last_layer(network: Any) -> int:
     """Let parts of the last layer pass over the tokens that `logits_to_keep` does not name; returns how many do.
 
     A network whose parts have other names, or which then says or learns something else, is left as it is. So is one
-    that computes its layers anew on the way back, when it is forgotten which tokens those were.
+    that computes its layers anew on the way back, when it is forgotten which tokens those were, and one that DeepSpeed
+    has parted, which keeps together what a trial has asked the gradient of.
     """
-    if recomputes(network) or not (parts := _parts(network)):
+    if recomputes(network) or any(map(is_parted, network.parameters())) or not (parts := _parts(network)):
         return 0
     kept = _Kept()
     with ExitStack() as undo:

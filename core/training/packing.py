@@ -163,7 +163,7 @@ def packing_holds(model: Any, longest: int, make: Callable[[Sequence[Encoded]], 
         return False
     random = torch.Generator().manual_seed(0)
     weights = model.get_input_embeddings().weight
-    vocabulary, tolerance = weights.shape[0], 1e-3 if weights.dtype == torch.float32 else 5e-2
+    vocabulary, tolerance = model.config.get_text_config().vocab_size, 1e-3 if weights.dtype == torch.float32 else 5e-2
 
     def tokens(count: int) -> Tokens:
         return torch.randint(vocabulary, (count,), generator=random).tolist()

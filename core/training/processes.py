@@ -121,10 +121,15 @@ def _environment(settings: Training, device: str) -> dict[str, str]:
     told: dict[str, Any] = dict(os.environ)
     told.setdefault("OMP_NUM_THREADS", str(max(1, cores() // settings.processes)))
     if device == "cpu":
-        told |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
+        told["CUDA_VISIBLE_DEVICES"] = ""
+        if settings.shard == "deepspeed":  # it looks for ninja, which lies beside Python
+            path = os.pathsep.join([str(Path(sys.executable).parent), told.get("PATH", os.defpath)])
+            told |= {"DS_ACCELERATOR": "cpu", "PATH": path}
+        else:
+            told["ACCELERATE_USE_CPU"] = "true"
         # all processes are on this machine, whose name may not be one that resolves
         told.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
-        if settings.shard:  # glibc keeps what it has freed, which in the end were all layers, put together
+        if settings.spread:  # glibc keeps what it has freed, which in the end were all layers, put together
             told.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**20))
     return told
 
@@ -146,13 +151,15 @@ def _end(child: "subprocess.Popen[str]") -> None:
 
 
 def _killed(told: str) -> WheelworkError:
-    """What processes that ended without a word died of, as far as the launcher tells."""
-    codes = [int(code) for code in re.findall(r"exitcode\s*:\s*(-?\d+)", told)]
-    if signals := [-code for code in codes if code < 0]:
-        name = signal.Signals(signals[0]).name
-        return ModelError(
-            f"a process of the training was killed ({name}), perhaps for want of memory; lower `train.processes` or "
-            "`train.batch_size` and run again: it goes on from the last checkpoint"
-        )
+    """What processes that ended without a word died of, as far as the launcher tells.
+
+    When one fails the launcher ends the others by SIGTERM; when one is killed by another signal the others fail.
+    """
+    ended = [-code for code in map(int, re.findall(r"exitcode\s*:\s*(-?\d+)", told)) if code < 0]
     lines = [line.strip() for line in told.splitlines() if re.match(r"\S*(\[rank\d+\]: )?\w+(Error|Exception)\b", line)]
+    if killed := [one for one in ended if one != signal.SIGTERM] or ([] if lines else ended):
+        return ModelError(
+            f"a process of the training was killed ({signal.Signals(killed[0]).name}), perhaps for want of memory; "
+            "lower `train.processes` or `train.batch_size` and run again: it goes on from the last checkpoint"
+        )
     return WheelworkError(f"the processes of the training ended without a result ({(lines or ['no reason told'])[0]})")

@@ -31,7 +31,9 @@ class Training(Setting):
     )
     gradient_checkpointing: bool = Field(False, description="compute twice what is passed back: slower, less memory")
     processes: int = Field(1, ge=1, le=64, description="processes that share each batch, one a GPU")
-    shard: bool = Field(False, description="spread the base over the processes (FSDP): for one too large for one GPU")
+    shard: Literal["none", "fsdp", "deepspeed"] = Field(
+        "none", description="spread the base over the processes: for one too large for one GPU"
+    )
     learning_rate: float = Field(1e-3, gt=0, le=1, description="peak; rises over `warmup`, then falls to 0")
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the steps in which the rate rises")
     weight_decay: float = Field(0.0, ge=0, le=1, description="AdamW weight decay")
@@ -71,9 +73,14 @@ class Training(Setting):
 
     @model_validator(mode="after")
     def _shards_go_together(self) -> "Training":
-        if self.shard and (beside := _beside_shards(self)):
-            raise ValueError(f"`shard: true` and {beside[0]} do not go together: {beside[1]}")
+        if self.spread and (beside := _beside_shards(self)):
+            raise ValueError(f"`shard: {self.shard}` and {beside[0]} do not go together: {beside[1]}")
         return self
+
+    @property
+    def spread(self) -> bool:
+        """Whether each process holds a part of the base."""
+        return self.shard != "none"
 
     @property
     def in_words(self) -> str:
@@ -83,7 +90,8 @@ class Training(Setting):
         more += [f"LoRA+ {self.lora_plus:g}"] if self.lora_plus > 1 else []
         said = ", ".join([method, *more, f"rank {self.rank}, alpha {self.alpha} on {', '.join(self.targets)}"])
         said += f", {self.processes} processes" if self.processes > 1 else ""
-        said += " that share the base's weights" if self.shard else ""
+        said += " that share the base's weights" if self.spread else ""
+        said += " by DeepSpeed" if self.shard == "deepspeed" else ""
         return f"{said}; preset {self.preset}" if self.preset else said
 
     @field_validator("focus")
@@ -125,4 +133,6 @@ def _beside_shards(training: Training) -> tuple[str, str] | None:
     if training.measures or training.control.worth is not None:
         asked = "`control.worth`" if training.control.worth is not None else "this `focus` or `order`"
         return asked, "samples are measured with the whole base in one place; leave one of them out"
+    if training.shard == "deepspeed" and training.control.rate is not None:
+        return "`control.rate`", "DeepSpeed makes a step before it can be told its rate; set `shard: fsdp`"
     return None

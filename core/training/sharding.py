@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from transformers.distributed import DistributedConfig
 
 from ..errors import ModelError
 from .last_layer import blocks_of
+from .zero import part_of, size_of
 
 
 def spread(processes: int) -> dict[str, Any]:
@@ -47,10 +49,15 @@ def refuse_unpacked(name: str) -> None:
 def share_of(network: Any, processes: int) -> str:
     """How much of the weights of `network` this process holds, of so many that share them, in words."""
     weights = list(network.parameters())
-    own = [weight.to_local() if isinstance(weight, DTensor) else weight for weight in weights]
-    held, whole = (sum(one.numel() * one.element_size() for one in some) for some in (own, weights))
+    held = sum(one.numel() * one.element_size() for one in map(_own, weights))
+    whole = sum(size_of(one) * one.element_size() for one in weights)
     here = f"{held / 2**20:,.1f} of {whole / 2**20:,.1f} MiB of the weights"
     return f"the base was spread over {processes} processes, of which the first held {here}"
+
+
+def _own(weight: torch.Tensor) -> torch.Tensor:
+    """The part of a weight that this process holds."""
+    return weight.to_local() if isinstance(weight, DTensor) else part_of(weight)
 
 
 @contextmanager

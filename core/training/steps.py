@@ -39,7 +39,7 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
         self._settings = settings
         self._keeper = keeper
         self._base = base
-        with resumable(args) if settings.shard else nullcontext():
+        with resumable(args) if settings.shard == "fsdp" else nullcontext():
             super().__init__(args=args, data_collator=self.micro.gather, **options)
         self.remove_callback(transformers.trainer_callback.PrinterCallback)
 

@@ -43,6 +43,7 @@ from .settings import Training
 from .sharding import refuse_unpacked, share_of
 from .steps import PackingTrainer, collating
 from .trained import Trained
+from .zero import runnable
 
 LOOKED_AFTER = {"process", "memory", "checkpoint_seconds"}  # of `train.control`: gives no other adapter
 
@@ -93,16 +94,17 @@ def train_adapter(
         read = [*course.lessons, *held_back]
         identity = _identity(base, settings, seed, read, focused, former, soft)
         work = checkpoints / f"training-{identity[:SHORT]}"
-        arguments = arguments_of(settings, len(course), work, seed, hardware.device)
+        arguments = arguments_of(settings, len(course), work, seed, hardware)
         transformers.set_seed(seed)  # before the adapter's random A matrices
         network = with_adapter(base, settings, hardware)
-        shares = [share_of(network, settings.processes)] if settings.shard else []
+        shares = [share_of(network, settings.processes)] if settings.spread else []
         fuse(network)
         spare_last_layer(network)
         with explaining_write_errors(checkpoints), _explaining_memory(base):
             keeper = keeper_of(network, base, settings, former, course, seed=seed, work=work)
-            layout, hardware = fitted(network, hardware, max(len(one) for one in read), base.name)
-            if settings.shard and layout is one_by_one:
+            with runnable(network, arguments):
+                layout, hardware = fitted(network, hardware, max(len(one) for one in read), base.name)
+            if settings.spread and layout is one_by_one:
                 refuse_unpacked(base.name)
             log.info("training %s: %s", base.name, "; ".join(hardware.notes))
             collate = collating(layout, arguments)
@@ -116,8 +118,9 @@ def train_adapter(
                 train_dataset=course,
             )
             ran = run(trainer, held_back, settings.control, work, on_step)
+        learnt = trained_weights(network)  # by all processes, of which each may hold a part
         if arguments.process_index == 0:
-            _write(network, base, target)
+            _write(network, learnt, base, target)
     if arguments.process_index == 0:
         shutil.rmtree(work, ignore_errors=True)
         focused.forget()
@@ -164,7 +167,7 @@ def _read(focused: Focused, base: ModelFiles, settings: Training, seed: int, kep
 
 def _base_of(network: Any, settings: Training, layout: Layout, read: Sequence[Encoded]) -> Base:
     """What the base makes of rehearsal among what is `read`; spread, no part of it is computed by itself."""
-    if settings.shard:
+    if settings.spread:
         return Base(network, layout, in_step=any(one.rehearsal for one in read))
     return Base(network, layout, network.get_output_embeddings() if head_is_last(network) else None)
 
@@ -184,10 +187,10 @@ def _identity(
     return digest_of([*read, *([soft.digest] if soft else []), *identity_of(settings, former)])
 
 
-def _write(network: Any, base: ModelFiles, target: Path) -> None:
+def _write(network: Any, learnt: dict[str, Any], base: ModelFiles, target: Path) -> None:
     """Save the adapter so that the same training gives the same bytes, on every machine."""
     with explaining_write_errors(target.parent), writing(target) as folder:
-        network.save_pretrained(folder, state_dict=trained_weights(network))
+        network.save_pretrained(folder, state_dict=learnt)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's unfilled model card
         path = folder / "adapter_config.json"
         config = json.loads(path.read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from ..checkpoints import last_checkpoint
+from ..zero import put_together
 from .available import refuse_full_disk
 from .ending import Ending, settle
 from .fitting import Rows, chunks, guessed_parts
@@ -96,7 +97,8 @@ def run(trainer: Any, held_back: "Sequence[Encoded]", control: Control, work: Pa
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.perf_counter() - started
-    ending = settle(network, steering, work, trainer.state.global_step)
+    with put_together([weight for weight in network.parameters() if weight.requires_grad], changed=True):
+        ending = settle(network, steering, work, trainer.state.global_step)
     trainer.accelerator.wait_for_everyone()  # the first process deletes the checkpoints that the others may still read
     if ending.stopped:
         log.warning("the training ended early: %s", ending.stopped)

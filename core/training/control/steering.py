@@ -10,6 +10,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+from ..zero import put_together
 from .fitting import MicroBatches
 from .rate import GradientVariance, RateFactor
 from .settings import Control
@@ -176,7 +177,9 @@ class Steering(transformers.TrainerCallback):  # type: ignore[misc]
 
 def trained_weights(network: Any) -> dict[str, torch.Tensor]:
     """A copy of the weights that a training changes, by name."""
-    return {name: weight.detach().cpu().clone() for name, weight in network.named_parameters() if weight.requires_grad}
+    learnt = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+    with put_together(learnt.values()):
+        return {name: weight.detach().cpu().clone() for name, weight in learnt.items()}
 
 
 def put_back(network: Any, weights: Mapping[str, torch.Tensor]) -> None:

@@ -13,6 +13,7 @@ A100 = Machine(
     device="cuda", gpus=2, name="A100", compute=(8, 0), bf16=True, triton="3.7", flash_attn="2.8", bitsandbytes="0.50"
 )
 T4 = A100.model_copy(update={"name": "T4", "compute": (7, 5), "bf16": False, "gpus": 1})
+WITH_DEEPSPEED = LAPTOP.model_copy(update={"deepspeed": "0.19"})
 GTX = T4.model_copy(update={"name": "GTX 980", "compute": (5, 2)})
 NO_TRITON = A100.model_copy(update={"triton": None})
 BARE = NO_TRITON.model_copy(update={"flash_attn": None})
@@ -47,6 +48,7 @@ def test_what_the_loop_says_goes_before_what_is_fast() -> None:
     assert chosen(A100, dtype="float32", attention="sdpa")[:2] == ("float32", "sdpa")
     assert chosen(XEON, dtype="bfloat16")[0] == "bfloat16"
     assert chosen(A100, attention="flash")[1] == "flash"
+    assert chosen(WITH_DEEPSPEED.model_copy(update={"compiler": "/usr/bin/c++"}), processes=2, shard="deepspeed")
     assert chosen(NO_TRITON, dtype="float32")[1] == "sdpa"  # FlashAttention has no float32
 
 
@@ -57,6 +59,17 @@ def test_what_the_loop_says_goes_before_what_is_fast() -> None:
         (T4, {"dtype": "bfloat16"}, "since T4 has no bfloat16 in hardware"),
         (LAPTOP, {"attention": "flex"}, "FlexAttention is trained with on CUDA only; set `attention: sdpa`"),
         (T4, {"attention": "flex"}, r"FlexAttention wants compute capability 8\.0, and T4 has 7\.5"),
+        (
+            A100,
+            {"processes": 2, "shard": "deepspeed"},
+            r"deepspeed is not installed; install wheelwork\[deepspeed\], or",
+        ),
+        (
+            WITH_DEEPSPEED,
+            {"processes": 2, "shard": "deepspeed"},
+            "there is no C\\+\\+ compiler; install one, or set `shar",
+        ),
+        (APPLE.model_copy(update={"deepspeed": "0.19"}), {"processes": 2, "shard": "deepspeed"}, "on Apple GPUs"),
         (NO_TRITON, {"attention": "flex"}, "compiled by Triton, which is not installed"),
         (BARE, {"attention": "flash"}, "the package flash-attn is not installed"),
         (A100, {"attention": "flash", "dtype": "float32"}, "wants 16 bits, and the base is float32"),

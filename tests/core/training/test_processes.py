@@ -5,10 +5,12 @@ import os
 import re
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,17 +26,19 @@ from wheelwork.core.models.store import ModelFiles
 from wheelwork.core.training.control.settings import Control
 from wheelwork.core.training.control.step import OnStep, Step
 from wheelwork.core.training.control.validation import Validation
+from wheelwork.core.training.keeping.former import Former
 from wheelwork.core.training.packing import Encoded
 from wheelwork.core.training.processes import _killed, part_of
 from wheelwork.core.training.settings import Training
 from wheelwork.core.training.sharding import refuse_whole
 from wheelwork.core.training.trained import Trained
-from wheelwork.core.training.watched import learn
+from wheelwork.core.training.watched import CHILD, learn, train_in_child
 from wheelwork.tests.core.training.toys import STEPS, TRAINING, sample, samples, train
 
 ONE = TRAINING.model_copy(update={"dropout": 0.0})
 TWO = ONE.model_copy(update={"processes": 2})
 GIVEN = samples(11)  # the last batch has one sample less, and each has rehearsal on one process alone
+DEEPSPEED = Path(sys.prefix) / "deepspeed" / "bin" / "python"  # with all that this Python has; `make test` makes it
 LONG = TWO.model_copy(update={"epochs": 40, "checkpoint_steps": 10})  # not over before a signal has come
 
 encoded = st.builds(
@@ -126,26 +130,52 @@ def test_two_processes_write_a_checkpoint_that_is_due_by_time_in_the_same_step(
     assert all((folder / f"rng_state_{rank}.pth").is_file() for folder in whole for rank in (0, 1))
 
 
+def spread_by(shard: str, base: ModelFiles, folder: Path, settings: Training, former: Former, **rest: Any) -> Trained:
+    """As `train`, in a process with DeepSpeed where it is asked for: this one is better off without it."""
+    settings = settings.model_copy(update={"processes": 2, "shard": shard})
+    if shard == "fsdp":
+        return train(base, folder, settings=settings, samples=samples(15), former=former, **rest)
+    command = (str(DEEPSPEED), *CHILD[1:])
+    return train_in_child(
+        samples(15), base, settings, seed=0, target=folder / "adapter", checkpoints=folder, former=former,
+        command=command, **rest,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "shard",
+    [
+        "fsdp",
+        pytest.param(
+            "deepspeed", marks=pytest.mark.skipif(not DEEPSPEED.exists(), reason="`make test` installs DeepSpeed")
+        ),
+    ],
+)
 def test_a_base_that_is_spread_over_two_processes_trains_the_adapter_that_one_trains(
-    tiny: ModelFiles, tmp_path: Path
+    tiny: ModelFiles, tmp_path: Path, shard: str
 ) -> None:
-    """Stopped on the way too; of every batch only one of the processes has rehearsal."""
+    """From a champion's adapter, and stopped on the way; of every batch only one of the processes has rehearsal."""
+    train(tiny, tmp_path / "champion", settings=ONE)
+    former = Former.at(tmp_path / "champion" / "adapter", ())
     control = Control(validation=Validation(share=0.25, every=2, fewest=2))
-    asked = {"control": control, "epochs": 8}  # not over before it is stopped
-    one = train(tiny, tmp_path / "one", settings=ONE.model_copy(update=asked), samples=samples(15))
-    settings = TWO.model_copy(update=asked | {"shard": True})
-    folder = tmp_path / "spread"
+    settings = ONE.model_copy(update={"control": control, "epochs": 8, "start": "champion"})  # not over before the stop
+    one = train(tiny, tmp_path / "one", settings=settings, samples=samples(15), former=former)
+    folder, seen, started = tmp_path / "spread", list[int](), list[psutil.Process]()
 
     def stop(step: Step) -> None:
+        seen.append(step.step)
         if step.step == 5:
+            started.extend(launched())
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(tiny, folder, settings=settings, samples=samples(15), on_step=stop)
+        spread_by(shard, tiny, folder, settings, former, on_step=stop)
+    assert eventually(lambda: not any(one.is_running() for one in started))
     last = max(folder.glob("training-*/checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    assert {"adapter_model.safetensors", "optimizer.pt"} <= {path.name for path in last.iterdir()}
-    spread = train(tiny, folder, settings=settings, samples=samples(15))
+    assert (last / "adapter_model.safetensors").is_file()
+    spread = spread_by(shard, tiny, folder, settings, former, on_step=lambda step: seen.append(step.step))
     assert spread.resumed_at >= 4 and spread.resumed_at % 2 == 0 and spread.step == one.step
+    assert seen == [*range(1, 6), *range(spread.resumed_at + 1, len(one.losses) + 1)]  # each by one process alone
     assert spread.losses == pytest.approx(one.losses, rel=1e-4)
     assert [loss for _, loss in spread.validation] == pytest.approx([loss for _, loss in one.validation], rel=1e-3)
     weights = [load_file(place / "adapter" / "adapter_model.safetensors") for place in (tmp_path / "one", folder)]
@@ -153,7 +183,7 @@ def test_a_base_that_is_spread_over_two_processes_trains_the_adapter_that_one_tr
     for name, weight in weights[0].items():
         assert torch.allclose(weights[1][name], weight, rtol=1e-2, atol=1e-4), name
     held, whole = map(float, re.findall(r"(\d+\.\d) of (\d+\.\d) MiB of the weights", spread.notes[0])[0])
-    assert 0.4 < held / whole < 0.6  # the adapter is whole on both
+    assert 0.4 < held / whole < 0.6  # what is small is whole on both
 
 
 @pytest.fixture
@@ -181,7 +211,7 @@ def test_a_base_that_takes_no_packed_samples_is_not_spread(tiny: ModelFiles, tmp
     (folder / "config.json").write_text(json.dumps(config))
     base = ModelFiles("windowed", folder, None, "digest")
     with pytest.raises(ModelError, match="windowed does not take packed samples, so that processes would read rows"):
-        train(base, tmp_path / "work", settings=TWO.model_copy(update={"shard": True}))
+        train(base, tmp_path / "work", settings=TWO.model_copy(update={"shard": "fsdp"}))
 
 
 class Stopped(BaseException):
@@ -258,6 +288,10 @@ def test_a_users_mistake_is_told_as_by_one_process(tiny: ModelFiles, tmp_path: P
         ("  exitcode  : -9 (pid: 12)\n", "ModelError", "was killed (SIGKILL)"),
         ("[rank1]: RuntimeError: no luck\n  exitcode  : 1 (pid: 12)", "WheelworkError", "no luck"),
         ("", "WheelworkError", "(no reason told)"),
+        # the launcher ends the others of one that failed, and the others of one that was killed fail
+        ("  exitcode : -15\nValueError: no luck\n  exitcode : 1", "WheelworkError", "(ValueError: no luck)"),
+        ("RuntimeError: closed by peer\n  exitcode : 1\n  exitcode : -9", "ModelError", "was killed (SIGKILL)"),
+        ("  exitcode : -15\n", "ModelError", "was killed (SIGTERM)"),
     ],
 )
 def test_what_processes_died_of(told: str, kind: str, says: str) -> None:
@@ -275,12 +309,13 @@ def test_what_processes_died_of(told: str, kind: str, says: str) -> None:
         ({"keep": [{"kind": "ewc"}]}, "`keep: ewc` do not go together"),
         ({"focus": [{"kind": "top_loss"}]}, "this `focus` or `order` do not go together"),
         ({"control": {"worth": {}}}, "`control.worth` do not go together"),
+        ({"control": {"rate": {}}}, "`shard: deepspeed` and `control.rate` do not go together"),
     ],
 )
 def test_what_a_spread_base_does_not_go_with_is_refused(asked: dict[str, object], says: str) -> None:
-    assert Training(processes=2, shard=True).in_words.endswith("2 processes that share the base's weights")
+    assert Training(processes=2, shard="fsdp").in_words.endswith("2 processes that share the base's weights")
     with pytest.raises(ValueError, match=says):
-        Training(**{"processes": 2, "shard": True, **asked})
+        Training(**{"processes": 2, "shard": "deepspeed", **asked})
 
 
 def test_more_processes_than_samples_are_refused() -> None:
