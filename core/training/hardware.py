@@ -1,8 +1,6 @@
 """What this machine can train with: what is there, and what follows from it, each with the reason."""
 
-import os
 import platform
-import shutil
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Literal
@@ -28,7 +26,6 @@ class Machine(Setting):
     flash_attn: str | None = None
     bitsandbytes: str | None = None
     deepspeed: str | None = None
-    compiler: str | None = None  # for C++, with which DeepSpeed makes a part of itself on a CPU
 
 
 class Choice(Setting):
@@ -64,7 +61,6 @@ def machine() -> Machine:
         "flash_attn": _version("flash-attn") if find_spec("flash_attn") else None,
         "bitsandbytes": _version("bitsandbytes"),
         "deepspeed": _version("deepspeed"),
-        "compiler": shutil.which(os.environ.get("CXX", "c++")),
     }
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(torch.cuda.current_device())
@@ -174,8 +170,6 @@ def _no_deepspeed(found: Machine) -> str:
         return "the package deepspeed is not installed; install wheelwork[deepspeed]"
     if found.device == "mps":
         return "DeepSpeed does not train on Apple GPUs; take another machine"
-    if found.device == "cpu" and found.compiler is None:
-        return "DeepSpeed compiles a part of itself on a CPU, and there is no C++ compiler; install one"
     return ""
 
 

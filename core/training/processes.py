@@ -122,10 +122,7 @@ def _environment(settings: Training, device: str) -> dict[str, str]:
     told.setdefault("OMP_NUM_THREADS", str(max(1, cores() // settings.processes)))
     if device == "cpu":
         told["CUDA_VISIBLE_DEVICES"] = ""
-        if settings.shard == "deepspeed":  # it looks for ninja, which lies beside Python
-            path = os.pathsep.join([str(Path(sys.executable).parent), told.get("PATH", os.defpath)])
-            told |= {"DS_ACCELERATOR": "cpu", "PATH": path}
-        else:
+        if settings.shard != "deepspeed":  # which accelerate would then pass over
             told["ACCELERATE_USE_CPU"] = "true"
         # all processes are on this machine, whose name may not be one that resolves
         told.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")

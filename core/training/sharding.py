@@ -17,7 +17,7 @@ from transformers.distributed import DistributedConfig
 
 from ..errors import ModelError
 from .last_layer import blocks_of
-from .zero import part_of, size_of
+from .zero import held_of, size_of
 
 
 def spread(processes: int) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def share_of(network: Any, processes: int) -> str:
 
 def _own(weight: torch.Tensor) -> torch.Tensor:
     """The part of a weight that this process holds."""
-    return weight.to_local() if isinstance(weight, DTensor) else part_of(weight)
+    return weight.to_local() if isinstance(weight, DTensor) else held_of(weight)
 
 
 @contextmanager

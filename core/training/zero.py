@@ -10,20 +10,26 @@ from typing import Any
 
 import torch
 
-ZERO: dict[str, Any] = {
-    "train_micro_batch_size_per_gpu": "auto",
-    "gradient_clipping": "auto",
-    "zero_allow_untested_optimizer": True,  # ours is torch's AdamW
-    "zero_optimization": {
-        "stage": 3,
-        "reduce_bucket_size": "auto",
-        "stage3_prefetch_bucket_size": "auto",
-        "stage3_max_live_parameters": 100_000_000,  # that are together at once: about a layer of an 8B model
-        "stage3_max_reuse_distance": 100_000_000,
-        "stage3_param_persistence_threshold": "auto",  # what is smaller, such as norms, is whole on each process
-    },
-}
-"""DeepSpeed's configuration; `auto` is filled in from the TrainingArguments and the width of the network."""
+
+def zero() -> dict[str, Any]:
+    """DeepSpeed's configuration, in which `auto` is filled in from the TrainingArguments and the network's width."""
+    import deepspeed
+
+    # else a CPU would compile a way to sum in shared memory for a minute, and want a compiler
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return {
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_clipping": "auto",
+        "zero_allow_untested_optimizer": True,  # ours is torch's AdamW
+        "zero_optimization": {
+            "stage": 3,
+            "reduce_bucket_size": "auto",
+            "stage3_prefetch_bucket_size": "auto",
+            "stage3_max_live_parameters": 100_000_000,  # that are together at once: less than a layer of 8B
+            "stage3_max_reuse_distance": 100_000_000,
+            "stage3_param_persistence_threshold": "auto",  # what is smaller, such as norms, is whole on each process
+        },
+    }
 
 
 def is_parted(weight: torch.Tensor) -> bool:
@@ -31,7 +37,7 @@ def is_parted(weight: torch.Tensor) -> bool:
     return hasattr(weight, "ds_id")
 
 
-def part_of(weight: torch.Tensor) -> torch.Tensor:
+def held_of(weight: torch.Tensor) -> torch.Tensor:
     """What this process holds of a weight."""
     return weight.ds_tensor if _is_away(weight) else weight  # type: ignore[attr-defined]
 

@@ -48,7 +48,7 @@ def test_what_the_loop_says_goes_before_what_is_fast() -> None:
     assert chosen(A100, dtype="float32", attention="sdpa")[:2] == ("float32", "sdpa")
     assert chosen(XEON, dtype="bfloat16")[0] == "bfloat16"
     assert chosen(A100, attention="flash")[1] == "flash"
-    assert chosen(WITH_DEEPSPEED.model_copy(update={"compiler": "/usr/bin/c++"}), processes=2, shard="deepspeed")
+    assert chosen(WITH_DEEPSPEED, processes=2, shard="deepspeed")
     assert chosen(NO_TRITON, dtype="float32")[1] == "sdpa"  # FlashAttention has no float32
 
 
@@ -63,11 +63,6 @@ def test_what_the_loop_says_goes_before_what_is_fast() -> None:
             A100,
             {"processes": 2, "shard": "deepspeed"},
             r"deepspeed is not installed; install wheelwork\[deepspeed\], or",
-        ),
-        (
-            WITH_DEEPSPEED,
-            {"processes": 2, "shard": "deepspeed"},
-            "there is no C\\+\\+ compiler; install one, or set `shar",
         ),
         (APPLE.model_copy(update={"deepspeed": "0.19"}), {"processes": 2, "shard": "deepspeed"}, "on Apple GPUs"),
         (NO_TRITON, {"attention": "flex"}, "compiled by Triton, which is not installed"),
