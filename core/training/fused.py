@@ -127,9 +127,8 @@ def _is_frozen_linear(module: Any) -> bool:
 
 
 def _is_frozen(weight: torch.Tensor) -> bool:
-    if isinstance(weight, DTensor) or is_parted(
-        weight
-    ):  # spread over processes, and whole only while its layer is computed
+    # one that is spread over processes is whole only while its layer is computed
+    if isinstance(weight, DTensor) or is_parted(weight):
         return False
     return not weight.requires_grad and weight.dtype == torch.float32 and weight.device.type == "cpu"
 

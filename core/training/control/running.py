@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from ..checkpoints import last_checkpoint
-from ..zero import put_together
+from ..zero import put_together, size_of
 from .available import refuse_full_disk
 from .ending import Ending, settle
 from .fitting import Rows, chunks, guessed_parts
@@ -77,9 +77,9 @@ def run(trainer: Any, held_back: "Sequence[Encoded]", control: Control, work: Pa
     """
     last, first = last_checkpoint(work)
     network, micro = trainer.model, trainer.micro
+    learnt = [weight for weight in network.parameters() if weight.requires_grad]
     if last is None:
-        trained = [weight for weight in network.parameters() if weight.requires_grad]
-        refuse_full_disk(work, sum(weight.numel() * weight.element_size() for weight in trained), best=bool(held_back))
+        refuse_full_disk(work, sum(size_of(weight) * weight.element_size() for weight in learnt), best=bool(held_back))
     if trainer.args.world_size == 1:
         size = trainer.args.per_device_train_batch_size
 
@@ -97,7 +97,7 @@ def run(trainer: Any, held_back: "Sequence[Encoded]", control: Control, work: Pa
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.perf_counter() - started
-    with put_together([weight for weight in network.parameters() if weight.requires_grad], changed=True):
+    with put_together(learnt, changed=True):
         ending = settle(network, steering, work, trainer.state.global_step)
     trainer.accelerator.wait_for_everyone()  # the first process deletes the checkpoints that the others may still read
     if ending.stopped:
