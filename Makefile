@@ -106,6 +106,6 @@ clean:           ## what was made here: .venv, state, caches
 	rm -rf $(VENV) tests/clients/node_modules .wheelwork .types build dist *.egg-info .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-lock: $(READY)   ## write constraints.txt anew from what .venv holds
+lock: $(READY) $(DEEPSPEED)/.ready  ## write constraints.txt anew from what .venv holds
 	(echo "# The full lock: every package of the tested environment, at its version. Made by \`make lock\`."; \
-	 $(firstword $(wildcard $(DEEPSPEED)/bin/python) $(BIN)/python) -m pip freeze --exclude-editable --exclude pip --exclude setuptools | sed 's/+cpu//' | sort -f) > constraints.txt
+	 $(DEEPSPEED)/bin/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools | sed 's/+cpu//' | sort -f) > constraints.txt

@@ -41,7 +41,7 @@ def arguments_of(settings: Training, lessons: int, checkpoints: Path, seed: int,
         use_cpu=hardware.device == "cpu",
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,  # at every forward, of which one process may have more than another
-        deepspeed=zero() if by_deepspeed else None,
+        deepspeed=zero(hardware.device) if by_deepspeed else None,
     )
     if by_deepspeed and hardware.dtype.chosen == "bfloat16":  # of the base; the Trainer's own `bf16` is that of all
         arguments.hf_deepspeed_config.config["bf16"] = {"enabled": True}

@@ -20,6 +20,7 @@ from .packing import Encoded
 from .processes import part_of
 from .settings import Training
 from .sharding import resumable
+from .zero import put_together
 
 
 class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
@@ -53,7 +54,8 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
 
     def create_optimizer(self, model: Any = None) -> Any:
         if self.optimizer is None and self._settings.lora_plus > 1:
-            self.optimizer = loraplus(self.model, self._settings)
+            with put_together(self.model.parameters()):  # PEFT takes an empty weight for one of B
+                self.optimizer = loraplus(self.model, self._settings)
         return super().create_optimizer(model)
 
     def training_step(self, model: Any, inputs: dict[str, list[Encoded]], *rest: Any) -> torch.Tensor:
@@ -63,7 +65,10 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The adapter, and in a checkpoint what else a training that goes on from it has to know."""
-        super().save_model(output_dir, _internal_call)
+        if self._settings.shard == "deepspeed":  # for which transformers would put all of the base together first
+            self._save(output_dir)
+        else:
+            super().save_model(output_dir, _internal_call)
         if output_dir is not None and self.args.should_save:
             self.saved_too(Path(output_dir))
 

@@ -11,13 +11,16 @@ from typing import Any
 import torch
 
 
-def zero() -> dict[str, Any]:
+def zero(device: str) -> dict[str, Any]:
     """DeepSpeed's configuration, in which `auto` is filled in from the TrainingArguments and the network's width."""
-    import deepspeed
+    if device == "cpu":
+        import deepspeed
 
-    # else a CPU would compile a way to sum in shared memory for a minute, and want a compiler
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        # else it would compile a way to sum in shared memory for a minute, and want a compiler
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return {
+        "communication_data_type": "fp32",  # of gradients: those of the adapter, whatever the base is in
+        "data_types": {"grad_accum_dtype": "fp32"},
         "train_micro_batch_size_per_gpu": "auto",
         "gradient_clipping": "auto",
         "zero_allow_untested_optimizer": True,  # ours is torch's AdamW
@@ -82,3 +85,6 @@ def runnable(network: Any, arguments: Any) -> Iterator[None]:
         yield
     finally:
         engine.destroy()
+        for module in network.modules():  # it forgets these, and the next engine would go by those of this one
+            for name in ("pre_bwd_fn", "post_bwd_fn"):
+                vars(module).pop(name, None)

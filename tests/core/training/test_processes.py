@@ -38,7 +38,7 @@ from wheelwork.tests.core.training.toys import STEPS, TRAINING, sample, samples,
 ONE = TRAINING.model_copy(update={"dropout": 0.0})
 TWO = ONE.model_copy(update={"processes": 2})
 GIVEN = samples(11)  # the last batch has one sample less, and each has rehearsal on one process alone
-DEEPSPEED = Path(sys.prefix) / "deepspeed" / "bin" / "python"  # with all that this Python has; `make test` makes it
+DEEPSPEED = Path(sys.prefix) / "deepspeed"  # an environment that sees all of this one; `make test` makes it
 LONG = TWO.model_copy(update={"epochs": 40, "checkpoint_steps": 10})  # not over before a signal has come
 
 encoded = st.builds(
@@ -135,7 +135,7 @@ def spread_by(shard: str, base: ModelFiles, folder: Path, settings: Training, fo
     settings = settings.model_copy(update={"processes": 2, "shard": shard})
     if shard == "fsdp":
         return train(base, folder, settings=settings, samples=samples(15), former=former, **rest)
-    command = (str(DEEPSPEED), *CHILD[1:])
+    command = (str(DEEPSPEED / "bin" / "python"), *CHILD[1:])
     return train_in_child(
         samples(15), base, settings, seed=0, target=folder / "adapter", checkpoints=folder, former=former,
         command=command, **rest,
@@ -147,7 +147,8 @@ def spread_by(shard: str, base: ModelFiles, folder: Path, settings: Training, fo
     [
         "fsdp",
         pytest.param(
-            "deepspeed", marks=pytest.mark.skipif(not DEEPSPEED.exists(), reason="`make test` installs DeepSpeed")
+            "deepspeed",
+            marks=pytest.mark.skipif(not (DEEPSPEED / ".ready").exists(), reason="DeepSpeed was not installed"),
         ),
     ],
 )
@@ -155,10 +156,12 @@ def test_a_base_that_is_spread_over_two_processes_trains_the_adapter_that_one_tr
     tiny: ModelFiles, tmp_path: Path, shard: str
 ) -> None:
     """From a champion's adapter, and stopped on the way; of every batch only one of the processes has rehearsal."""
-    train(tiny, tmp_path / "champion", settings=ONE)
+    large = ONE.model_copy(update={"rank": 16, "lora_plus": 4.0})  # enough for DeepSpeed to part the adapter too
+    train(tiny, tmp_path / "champion", settings=large)
     former = Former.at(tmp_path / "champion" / "adapter", ())
     control = Control(validation=Validation(share=0.25, every=2, fewest=2))
-    settings = ONE.model_copy(update={"control": control, "epochs": 8, "start": "champion"})  # not over before the stop
+    asked = {"control": control, "epochs": 8, "start": "champion", "learning_rate": 3e-3}  # not over before the stop
+    settings = large.model_copy(update=asked)
     one = train(tiny, tmp_path / "one", settings=settings, samples=samples(15), former=former)
     folder, seen, started = tmp_path / "spread", list[int](), list[psutil.Process]()
 
@@ -183,7 +186,7 @@ def test_a_base_that_is_spread_over_two_processes_trains_the_adapter_that_one_tr
     for name, weight in weights[0].items():
         assert torch.allclose(weights[1][name], weight, rtol=1e-2, atol=1e-4), name
     held, whole = map(float, re.findall(r"(\d+\.\d) of (\d+\.\d) MiB of the weights", spread.notes[0])[0])
-    assert 0.4 < held / whole < 0.6  # what is small is whole on both
+    assert 0.4 < held / whole < 0.75  # on both the adapter is whole, and norms
 
 
 @pytest.fixture
