@@ -122,7 +122,7 @@ def _environment(settings: Training, device: str) -> dict[str, str]:
     told.setdefault("OMP_NUM_THREADS", str(max(1, cores() // settings.processes)))
     if device == "cpu":
         told["CUDA_VISIBLE_DEVICES"] = ""
-        told["ACCELERATE_USE_CPU"] = str(settings.shard != "deepspeed")  # which accelerate would pass over
+        told["ACCELERATE_USE_CPU"] = str(settings.shard != "deepspeed")  # or accelerate passes that over
         # all processes are on this machine, whose name may not be one that resolves
         told.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
         if settings.spread:  # glibc keeps what it has freed, which in the end were all layers, put together

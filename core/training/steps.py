@@ -54,7 +54,7 @@ class PackingTrainer(transformers.Trainer):  # type: ignore[misc]
 
     def create_optimizer(self, model: Any = None) -> Any:
         if self.optimizer is None and self._settings.lora_plus > 1:
-            with put_together(self.model.parameters()):  # PEFT takes an empty weight for one of B
+            with put_together(self.model):  # PEFT takes an empty weight for one of B
                 self.optimizer = loraplus(self.model, self._settings)
         return super().create_optimizer(model)
 

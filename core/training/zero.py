@@ -4,7 +4,7 @@ It parts all weights, also those of the adapter, and puts a layer together where
 layer has to be put together by all processes at once. DeepSpeed is loaded only where a training asks for it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,12 +51,13 @@ def size_of(weight: torch.Tensor) -> int:
 
 
 @contextmanager
-def put_together(weights: Iterable[torch.Tensor], changed: bool = False) -> Iterator[None]:
-    """Let `weights` be whole on every process, all of which come here; where `changed`, as the first one leaves them.
+def put_together(network: Any, changed: bool = False) -> Iterator[None]:
+    """Let what is trained of `network` be whole on every process, all of which come here, and the base parted.
 
-    Those that are whole anyway stay as they are.
+    Where it is `changed`, it is then everywhere as the first process leaves it. What is whole anyway stays as it is.
     """
-    parted = [weight for weight in weights if (is_parted if changed else _is_away)(weight)]
+    learnt = [weight for weight in network.parameters() if weight.requires_grad]
+    parted = [weight for weight in learnt if (is_parted if changed else _is_away)(weight)]
     if not parted:
         yield
         return

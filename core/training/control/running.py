@@ -77,8 +77,8 @@ def run(trainer: Any, held_back: "Sequence[Encoded]", control: Control, work: Pa
     """
     last, first = last_checkpoint(work)
     network, micro = trainer.model, trainer.micro
-    learnt = [weight for weight in network.parameters() if weight.requires_grad]
     if last is None:
+        learnt = [weight for weight in network.parameters() if weight.requires_grad]
         refuse_full_disk(work, sum(size_of(weight) * weight.element_size() for weight in learnt), best=bool(held_back))
     if trainer.args.world_size == 1:
         size = trainer.args.per_device_train_batch_size
@@ -97,7 +97,7 @@ def run(trainer: Any, held_back: "Sequence[Encoded]", control: Control, work: Pa
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds = time.perf_counter() - started
-    with put_together(learnt, changed=True):
+    with put_together(network, changed=True):
         ending = settle(network, steering, work, trainer.state.global_step)
     trainer.accelerator.wait_for_everyone()  # the first process deletes the checkpoints that the others may still read
     if ending.stopped:

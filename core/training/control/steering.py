@@ -177,9 +177,9 @@ class Steering(transformers.TrainerCallback):  # type: ignore[misc]
 
 def trained_weights(network: Any) -> dict[str, torch.Tensor]:
     """A copy of the weights that a training changes, by name."""
-    learnt = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-    with put_together(learnt.values()):
-        return {name: weight.detach().cpu().clone() for name, weight in learnt.items()}
+    with put_together(network):
+        learnt = ((name, weight) for name, weight in network.named_parameters() if weight.requires_grad)
+        return {name: weight.detach().cpu().clone() for name, weight in learnt}
 
 
 def put_back(network: Any, weights: Mapping[str, torch.Tensor]) -> None:
